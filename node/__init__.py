@@ -1,0 +1,1 @@
+"""One organisation's daemon: storage, links, circles, cases, minimisation, API and command line behind one `service`."""
