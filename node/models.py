@@ -1,0 +1,302 @@
+"""The objects of SCHEMAS §8, once: panel, REST API (OpenAPI), CLI and `almenara schema` all speak these.
+
+Instants are RFC 3339 text, identifiers the text forms of SCHEMAS §1. A member that is absent is left out (`dump`), never null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TierName = Literal["partner", "network", "international"]
+TIERS: tuple[TierName, ...] = ("partner", "network", "international")  # wire numbers 1, 2, 3
+
+
+class Model(BaseModel):
+    """Base: unknown members are refused, absent ones left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def dump(self) -> dict[str, Any]:
+        """The JSON form."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class NodeProblem(Model):
+    """A red state of this node, with its reason and what to do."""
+
+    code: str
+    node_id: str | None = None
+    name: str | None = None
+    reason: str
+    next: str
+
+
+class PeerCount(Model):
+    verified: int
+    connected: int
+
+
+class Status(Model):
+    """`almenara status`."""
+
+    state: Literal["ready", "locked"]
+    node_id: str | None = None
+    name: str
+    version: str
+    listen: str
+    panel: str
+    peers: PeerCount = PeerCount(verified=0, connected=0)
+    alerts_held: int = 0
+    problems: list[NodeProblem] = []
+
+
+class InvitationMade(Model):
+    invitation: str
+    expires_at: str
+
+
+PeerState = Literal["unconfirmed", "waiting", "verified", "blocked", "removed"]
+
+
+class Peer(Model):
+    """An organisation we paired with, and how it stands with us (SCHEMAS §4)."""
+
+    node_id: str
+    name: str
+    kind: str = "organisation"
+    country: str | None = None
+    state: PeerState
+    code: str = ""
+    connected: bool = False
+    last_contact_at: str | None = None
+    verified_at: str | None = None
+    verified_by: str | None = None
+    backlog: int = 0
+    reason: str = ""
+    next: str = ""
+
+
+class Peers(Model):
+    peers: list[Peer]
+
+
+class PeerChanged(Model):
+    node_id: str
+    state: PeerState
+
+
+CircleState = Literal["invited", "accepted", "active", "left", "removed"]
+MemberState = Literal["invited", "accepted", "active", "left", "removed"]
+
+
+class Member(Model):
+    node_id: str
+    name: str
+    kind: str = "organisation"
+    country: str | None = None
+    role: Literal["steward", "member", "subscriber"] = "member"
+    state: MemberState
+    verified: bool
+    vouched_by: str | None = None
+
+
+class CircleNew(Model):
+    """What `circle create` takes."""
+
+    name: str = Field(min_length=1, max_length=80)
+    tier: TierName
+    max_tlp: str = "TLP:AMBER+STRICT"
+    retention_days: int = Field(default=90, ge=1, le=366)
+
+
+class Circle(Model):
+    circle_id: str
+    name: str
+    tier: TierName
+    max_tlp: str
+    retention_days: int
+    state: CircleState
+    kind: Literal["group", "direct"] = "group"
+    stewards: list[str] = []
+    members: list[Member] = []
+    reason: str = ""
+    next: str = ""
+
+
+class Circles(Model):
+    circles: list[Circle]
+
+
+class MemberChanged(Model):
+    circle_id: str
+    node_id: str
+    state: MemberState
+
+
+class CircleChanged(Model):
+    circle_id: str
+    state: CircleState
+
+
+class CaseAdded(Model):
+    case_id: str
+    state: Literal["draft", "ready"]
+    warnings: list[dict[str, Any]] = []
+
+
+class SentTo(Model):
+    circle_id: str
+    alert_id: str
+
+
+class CaseRecord(Model):
+    """A case as its own node holds it; never leaves."""
+
+    case_id: str
+    state: Literal["draft", "ready", "closed"]
+    case: dict[str, Any]
+    problems: list[dict[str, Any]] = []
+    warnings: list[dict[str, Any]] = []
+    sent: list[SentTo] = []
+    created_at: str
+    updated_at: str
+
+
+class CaseSummary(Model):
+    case_id: str
+    state: Literal["draft", "ready", "closed"]
+    title: str = ""
+    updated_at: str
+    sent: int = 0
+
+
+class Cases(Model):
+    cases: list[CaseSummary]
+
+
+class ImportLine(Model):
+    line: int
+    case_id: str | None = None
+    state: Literal["ready", "draft", "refused"]
+    problem: dict[str, Any] | None = None
+
+
+class Imported(Model):
+    ready: int
+    drafts: int
+    refused: int
+    results: list[ImportLine]
+
+
+class Recipient(Model):
+    node_id: str
+    name: str
+    kind: str = "organisation"
+    country: str | None = None
+    verified: bool
+
+
+class FieldNote(Model):
+    """Why a field leaves coarser than it was written, or not at all."""
+
+    field: str
+    to: str | None = None
+    why: str
+
+
+class Preview(Model):
+    """Exactly what would leave, to whom, and what stays (`alert preview`)."""
+
+    case_id: str
+    circle_id: str
+    circle: str
+    tier: TierName
+    status: Literal["Actual", "Exercise", "Test"] = "Actual"
+    tlp: str
+    view: dict[str, Any]
+    body_base64: str
+    body_sha256: str
+    statement: str
+    recipients: list[Recipient]
+    people_in_place: int | None
+    same_view: int
+    expires_at: str
+    consent: dict[str, Any]
+    coarsened: list[FieldNote] = []
+    dropped: list[FieldNote] = []
+
+
+class AlertSent(Model):
+    alert_id: str
+    circle_id: str
+    body_sha256: str
+    recipients: int
+
+
+class Author(Model):
+    node_id: str
+    name: str
+    verified: bool
+
+
+AlertState = Literal["current", "superseded", "cancelled", "expired", "erased", "forked"]
+
+
+class Alert(Model):
+    """`almenara schema alert`."""
+
+    alert_id: str
+    circle_id: str
+    circle: str
+    author: Author
+    type: Literal["Alert", "Update", "Cancel"] = "Alert"
+    state: AlertState
+    revision: int
+    tlp: str
+    created_at: str
+    received_at: str
+    expires_at: str
+    view: dict[str, Any]
+
+
+class Delivery(Model):
+    """How far an alert of ours has come, for one recipient."""
+
+    node_id: str
+    name: str
+    state: Literal["queued", "sent", "stored", "carried", "failed"]
+    sent_at: str | None = None
+    stored_at: str | None = None
+    reason: str = ""
+    next: str = ""
+
+
+class AlertDetail(Alert):
+    """`alert show`: recipients are there for our own alerts only."""
+
+    case_id: str | None = None
+    recipients: list[Delivery] | None = None
+
+
+class Inbox(Model):
+    alerts: list[Alert]
+    next: str
+
+
+class Sent(Model):
+    alerts: list[AlertDetail]
+
+
+RoleName = Literal["admin", "case worker", "viewer"]
+
+
+class Person(Model):
+    name: str
+    role: RoleName
+    created_at: str
+
+
+class People(Model):
+    people: list[Person]
