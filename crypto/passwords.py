@@ -1,0 +1,45 @@
+"""Passphrases and passwords: one written form for what people type, and Argon2id (RFC 9106) over it.
+
+The passphrase is the node's and opens the vault; passwords are people's and open the panel. Text is normalised to NFKC first:
+keyboards and phones write the same letters in different code points, and nobody should be locked out by that.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from nacl import bindings
+from nacl.exceptions import CryptoError as SodiumError
+
+from almenara.crypto.errors import WrongPassword
+
+PASSWORD_MEMORY_BYTES = 64 * 1024 * 1024  # several people may sign in at once on a small machine
+PASSWORD_PASSES = 3
+
+
+def hash_password(password: str) -> str:
+    """What the database keeps: an Argon2id string with its own salt and costs, different each time."""
+    hashed = bindings.crypto_pwhash_str_alg(
+        text_bytes(password), PASSWORD_PASSES, PASSWORD_MEMORY_BYTES, bindings.crypto_pwhash_ALG_ARGON2ID13
+    )
+    return hashed.rstrip(b"\0").decode("ascii")
+
+
+def check_password(hashed: str, password: str) -> None:
+    """Compare a password with what `hash_password` made. Raises WrongPassword, also for a string that is no such hash."""
+    try:
+        bindings.crypto_pwhash_str_verify(hashed.encode(), text_bytes(password))
+    except SodiumError:
+        raise WrongPassword("the password does not match") from None
+
+
+def stretch(passphrase: str, salt: bytes, *, memory_bytes: int, passes: int) -> bytes:
+    """Argon2id version 1.3 with one lane over the normalised text: 32 bytes. `salt` has 16 bytes."""
+    return bindings.crypto_pwhash_alg(
+        32, text_bytes(passphrase), salt, passes, memory_bytes, bindings.crypto_pwhash_ALG_ARGON2ID13
+    )
+
+
+def text_bytes(text: str) -> bytes:
+    """NFKC, then UTF-8. A lone surrogate, which no keyboard writes, keeps its own bytes instead of raising."""
+    return unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
