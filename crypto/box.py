@@ -1,7 +1,7 @@
-"""Sealing under a shared key: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03); suite 0x0201 and everything at rest.
+"""Sealing under a shared key: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03); suite 0x0201, and keys at rest.
 
-The 24-byte nonce may be drawn at random for any number of messages. The cipher does not commit to its key: where several keys
-could be tried, the key is named and committed to beside it (`kid` and `key_commit`, PROTOCOL §5.7).
+The 24-byte nonce may be drawn at random for any number of messages. The cipher does not commit to its key: where
+several keys could be tried, the key is named and committed to beside it (`kid` and `key_commit`, PROTOCOL §5.7).
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ OVERHEAD = NONCE_BYTES + TAG_BYTES
 
 
 def seal(key: bytes, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
-    """Nonce ‖ ciphertext ‖ tag, bound to the associated data `ad`. Never twice with one nonce. Raises KeyMalformed for wrong lengths."""
+    """Return nonce ‖ ciphertext ‖ tag, bound to the associated data `ad`; never call it twice with one key and nonce.
+
+    Raises KeyMalformed for a key or nonce of the wrong length.
+    """
     _check_key(key)
     if len(nonce) != NONCE_BYTES:
         raise KeyMalformed(f"a nonce has {NONCE_BYTES} bytes, got {len(nonce)}")
@@ -26,7 +29,10 @@ def seal(key: bytes, nonce: bytes, plaintext: bytes, ad: bytes) -> bytes:
 
 
 def open(key: bytes, sealed: bytes, ad: bytes) -> bytes:  # noqa: A001 -- always called as box.open
-    """The plaintext of what `seal` made with this key and `ad`. Raises OpenFailed, for every reason alike; KeyMalformed for the key's length."""
+    """Return the plaintext of what `seal` made with this key and `ad`.
+
+    Raises OpenFailed, for every reason alike; KeyMalformed for a key of the wrong length.
+    """
     _check_key(key)
     if len(sealed) < OVERHEAD:
         raise OpenFailed("the sealed bytes do not open")

@@ -1,8 +1,8 @@
 """A node's TLS certificate: self-signed Ed25519 that says nothing but its key (PROTOCOL §2).
 
-Identity is the pin, so there is one form and no other. Every certificate carries the same name; OpenSSL then finds the right one
-among many pinned peers by key identifier, which is why it must be the hash of the key: a peer that wore another's
-identifier would stand in that peer's way.
+Identity is the pin, so there is one form and no other. Every certificate carries the same name; OpenSSL then finds the
+right one among many pinned peers by key identifier, which is why that must be the hash of the key: a peer that wore
+another's identifier would stand in that peer's way.
 """
 
 from __future__ import annotations
@@ -31,14 +31,17 @@ NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class TlsIdentity:
-    """A TLS key pair as the standard library wants it: one PEM text of certificate and encrypted key; and the certificate alone."""
+    """One PEM text of certificate and encrypted key, as the standard library loads it; and the certificate alone."""
 
     pem: bytes = field(repr=False)
     cert_der: bytes = field(repr=False)
 
 
 def make_tls_identity(password: bytes) -> TlsIdentity:
-    """A fresh key and its certificate; the key is PKCS #8, encrypted under `password` (random bytes from the vault, never empty)."""
+    """Make a fresh key and its certificate.
+
+    The key is PKCS #8, encrypted under `password`: 1 to 1,023 random bytes kept in the vault.
+    """
     key = ed25519.Ed25519PrivateKey.generate()
     certificate = _builder(key.public_key()).sign(key, None)
     private = key.private_bytes(
@@ -51,12 +54,12 @@ def make_tls_identity(password: bytes) -> TlsIdentity:
 
 
 def certificate_digest(der: bytes) -> bytes:
-    """The 32 bytes by which an invitation names a certificate (PROTOCOL §3)."""
+    """Return the 32 bytes by which an invitation names a certificate (PROTOCOL §3)."""
     return digest(Label.CERTIFICATE, der)
 
 
 def der_to_pem(der: bytes) -> str:
-    """The text form that `SSLContext.load_verify_locations(cadata=…)` takes."""
+    """Return the text form that `SSLContext.load_verify_locations(cadata=…)` takes."""
     return ssl.DER_cert_to_PEM_cert(der)
 
 
@@ -90,7 +93,10 @@ def _check_form(certificate: x509.Certificate) -> None:
 
 
 def _extensions(key: ed25519.Ed25519PublicKey) -> list[x509.Extension[x509.ExtensionType]]:
-    """CA:FALSE, and the key's hash as subject and as authority key identifier: without them only the first pinned peer connects."""
+    """CA:FALSE, and the key's hash as subject and authority key identifier.
+
+    Without identifiers, of several pinned peers only the first one connects.
+    """
     contents: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (x509.SubjectKeyIdentifier.from_public_key(key), False),

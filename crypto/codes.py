@@ -1,4 +1,7 @@
-"""Codes two people read to each other when their nodes pair (PROTOCOL §3): the same digits on both sides, or somebody stands between."""
+"""Codes two people read to each other when their nodes pair (PROTOCOL §3).
+
+The same digits on both sides, or somebody stands between.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ LONG_DIGEST_BYTES = 64
 
 
 def short_code(secret: bytes) -> str:
-    """12 digits, 3 × 4, of a 32-byte secret both sides derived: its first 64 bits, big-endian, mod 10¹².
+    """Return 12 digits in 3 groups of 4: the first 64 bits, big-endian, of a 32-byte secret both derived, mod 10¹².
 
     Safe only after a commitment: an attacker then has one guess in 10¹² and no way to try another.
     """
@@ -20,7 +23,10 @@ def short_code(secret: bytes) -> str:
 
 
 def long_code(digest: bytes) -> str:
-    """60 digits, 12 × 5, of a 64-byte hash over both files: the whole number, big-endian, mod 10⁶⁰. Safe without a commitment."""
+    """Return 60 digits in 12 groups of 5: a 64-byte hash over both files, as one big-endian number, mod 10⁶⁰.
+
+    Safe without a commitment: 199 bits are too many to search.
+    """
     if len(digest) != LONG_DIGEST_BYTES:
         raise ValueError(f"a long code is made of {LONG_DIGEST_BYTES} bytes, got {len(digest)}")
     return _digits(int.from_bytes(digest), LONG_DIGITS, LONG_GROUP)

@@ -21,7 +21,7 @@ class MacInvalid(CryptoError):
 
 
 class KeyMalformed(CryptoError):
-    """These bytes cannot be a key or nonce of this kind: wrong length, or a point or coefficient outside the allowed set."""
+    """These bytes cannot be a key or nonce of this kind: wrong length, or a point or coefficient out of range."""
 
 
 class NodeIdMalformed(CryptoError):

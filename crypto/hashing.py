@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from almenara.crypto.errors import MacInvalid
-from almenara.crypto.labels import Label
+
+if TYPE_CHECKING:
+    from almenara.crypto.labels import Label
 
 DIGEST_BYTES = 32
 
 
 def digest(label: Label, *parts: bytes) -> bytes:
-    """SHA-256 over label ‖ parts: 32 bytes."""
+    """Hash label ‖ parts by SHA-256: 32 bytes."""
     return hashlib.sha256(b"".join((label, *parts))).digest()
 
 
 def digest512(label: Label, *parts: bytes) -> bytes:
-    """SHA-512 over label ‖ parts: 64 bytes, for the 60-digit code of pairing by files (PROTOCOL §3)."""
+    """Hash label ‖ parts by SHA-512: 64 bytes, for the 60-digit code of pairing by files (PROTOCOL §3)."""
     return hashlib.sha512(b"".join((label, *parts))).digest()
 
 

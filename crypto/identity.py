@@ -1,7 +1,7 @@
 """Who a node is: its root keys, and the node id that is their hash (PROTOCOL §1, SCHEMAS §1).
 
-Root keys are Ed25519 and ML-DSA-65 (FIPS 204) together and sign nothing but cards. Both signatures must verify, so a card stays
-genuine as long as one of the two algorithms holds.
+Root keys are Ed25519 and ML-DSA-65 (FIPS 204) together and sign nothing but cards. Both signatures must verify, so a
+card stays genuine as long as one of the two algorithms holds.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class NodeId:
 
     @classmethod
     def of(cls, ed25519_public: bytes, mldsa65_public: bytes) -> NodeId:
-        """SHA-256 of both root public keys (PROTOCOL §1). Raises KeyMalformed for a key of the wrong length."""
+        """Hash both root public keys (PROTOCOL §1). Raises KeyMalformed for a key of the wrong length."""
         return RootPublic(ed25519_public, mldsa65_public).node_id
 
     @classmethod
     def parse(cls, text: str) -> NodeId:
         """Read the written form, ignoring case, white space and hyphens. Raises NodeIdMalformed for anything else."""
         letters = text.translate(_IGNORED_IN_TEXT)
-        # Beyond ASCII there are letters whose capital is an ASCII one (dotless i, long s): one id would have many spellings.
+        # Letters beyond ASCII may have an ASCII capital (dotless i, long s): one id would have many spellings.
         if not letters.isascii() or len(letters) != TEXT_LETTERS:
             raise NodeIdMalformed(f"a node id is written with {TEXT_LETTERS} letters, got {len(letters)} characters")
         try:
@@ -97,9 +97,8 @@ class RootPublic:
 
     def __post_init__(self) -> None:
         if len(self.ed25519) != ED25519_PUBLIC_BYTES or len(self.mldsa65) != MLDSA65_PUBLIC_BYTES:
-            raise KeyMalformed(
-                f"root keys have {ED25519_PUBLIC_BYTES} and {MLDSA65_PUBLIC_BYTES} bytes, got {len(self.ed25519)} and {len(self.mldsa65)}"
-            )
+            expected = f"{ED25519_PUBLIC_BYTES} and {MLDSA65_PUBLIC_BYTES} bytes"
+            raise KeyMalformed(f"root keys have {expected}, got {len(self.ed25519)} and {len(self.mldsa65)}")
 
     @classmethod
     def from_raw(cls, raw: bytes) -> RootPublic:
@@ -117,7 +116,10 @@ class RootPublic:
         return NodeId(digest(Label.NODE_ID, self.ed25519, self.mldsa65))
 
     def verify(self, label: Label, message: bytes, signature: bytes) -> None:
-        """Check Ed25519 signature ‖ ML-DSA-65 signature, each over label ‖ message. Raises SignatureInvalid unless both hold."""
+        """Check Ed25519 signature ‖ ML-DSA-65 signature, each over label ‖ message.
+
+        Raises SignatureInvalid unless both hold.
+        """
         if len(signature) != ROOT_SIGNATURE_BYTES:
             raise SignatureInvalid(f"a root signature has {ROOT_SIGNATURE_BYTES} bytes, got {len(signature)}")
         signing.verify(self.ed25519, label, message, signature[:ED25519_SIGNATURE_BYTES])
@@ -150,12 +152,12 @@ class RootKeys:
 
     @classmethod
     def generate(cls) -> RootKeys:
-        """Fresh roots: a new node."""
+        """Draw fresh roots: a new node."""
         return cls((random_bytes(signing.SEED_BYTES), random_bytes(MLDSA65_SEED_BYTES)))
 
     @classmethod
     def from_seeds(cls, ed25519_seed: bytes, mldsa65_seed: bytes) -> RootKeys:
-        """The roots of these two seeds. Raises KeyMalformed unless each has 32 bytes."""
+        """Grow the roots of these two seeds. Raises KeyMalformed unless each has 32 bytes."""
         return cls((ed25519_seed, mldsa65_seed))
 
     @property
@@ -164,7 +166,10 @@ class RootKeys:
         return self.public.node_id
 
     def sign(self, label: Label, message: bytes) -> bytes:
-        """Ed25519 signature ‖ ML-DSA-65 signature, each over label ‖ message: 3,373 bytes. The second differs each time (hedged, FIPS 204)."""
+        """Return Ed25519 signature ‖ ML-DSA-65 signature, each over label ‖ message: 3,373 bytes.
+
+        The second differs each time (the hedged form of FIPS 204).
+        """
         return self._ed25519.sign(label, message) + self._mldsa65.sign(label + message)
 
 

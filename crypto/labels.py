@@ -1,7 +1,7 @@
-"""Every label of the protocol: what a hash, MAC, key or signature is *for*, as its first bytes (PROTOCOL, opening paragraph).
+"""Every label of the protocol: the first bytes of each hash, MAC, KDF and signature input, which say what it is for.
 
-Two uses with two labels can never be confused with each other, whatever follows. The closing zero byte keeps any label from
-being the beginning of another. A label, once released, never changes its meaning: a new meaning is a new label.
+Two uses with two labels can never be confused with each other, whatever follows. The closing zero byte keeps any label
+from being the beginning of another. A label, once released, never changes its meaning: a new meaning is a new label.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Label(bytes, Enum):
     NODE_ID = b"almenara/1/node-id\0"
     NODE_ID_CHECK = b"almenara/1/node-id-check\0"
 
-    # What a node says about itself: signatures over cards, prekeys and profiles; names of prekeys and TLS certificates (PROTOCOL §1, §2).
+    # What a node says of itself: signatures over cards, prekeys, profiles; names of prekeys, certificates (PROTOCOL §1)
     CARD = b"almenara/1/card\0"
     PREKEY = b"almenara/1/prekey\0"
     PREKEY_ID = b"almenara/1/prekey-id\0"
@@ -63,7 +63,7 @@ class Label(bytes, Enum):
     FILE_PAIR_SIGN = b"almenara/1/file-pair-sign\0"
     FILE_PAIR_CODE = b"almenara/1/file-pair-code\0"
 
-    # Keys at rest: the vault's header, its key-encryption key, its checksum; the keys of database and columns (DESIGN §3, SCHEMAS §5).
+    # At rest: the vault's seals, key-encryption key and checksum; keys of database and columns (DESIGN §3, SCHEMAS §5).
     VAULT = b"almenara/1/vault\0"
     VAULT_KEY = b"almenara/1/vault-key\0"
     VAULT_SUM = b"almenara/1/vault-sum\0"

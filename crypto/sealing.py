@@ -1,7 +1,7 @@
-"""Sealing to one recipient: HPKE (RFC 9180) with X-Wing, HKDF-SHA256 and ChaCha20-Poly1305; suite 0x0101 (PROTOCOL §1, §4).
+"""Sealing to one recipient: HPKE (RFC 9180) with X-Wing, HKDF-SHA256, ChaCha20-Poly1305; suite 0x0101 (PROTOCOL §4).
 
-X-Wing joins ML-KEM-768 and X25519: what is sealed stays sealed as long as one of the two holds. Base mode, single shot: HPKE says
-nothing about the sender, so what is inside carries its own signature. Everything that must match goes into `info`.
+X-Wing joins ML-KEM-768 and X25519: what is sealed stays sealed as long as one of the two holds. Base mode, single shot:
+HPKE says nothing about the sender, so what is inside carries its own signature. All that must match goes into `info`.
 """
 
 from __future__ import annotations
@@ -46,16 +46,19 @@ class PrekeySecret:
 
     @classmethod
     def generate(cls) -> PrekeySecret:
-        """A fresh prekey."""
+        """Draw a fresh prekey."""
         return cls(random_bytes(SEED_BYTES))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> PrekeySecret:
-        """The prekey of this seed. Raises KeyMalformed unless it has 32 bytes."""
+        """Grow the prekey of this seed. Raises KeyMalformed unless it has 32 bytes."""
         return cls(seed)
 
     def open(self, sealed: bytes, info: bytes) -> bytes:
-        """The plaintext of what `seal_to` made for this key with this `info`. Raises OpenFailed, for every reason alike."""
+        """Return the plaintext of what `seal_to` made for this key with this `info`.
+
+        Raises OpenFailed, for every reason alike.
+        """
         try:
             return _SUITE.decrypt(sealed, self._private, info=info)
         except (InvalidTag, ValueError):
@@ -63,7 +66,10 @@ class PrekeySecret:
 
 
 def seal_to(public: bytes, plaintext: bytes, info: bytes) -> bytes:
-    """Seal for the holder of a prekey: encapsulation (1,120) ‖ ciphertext ‖ tag (16), new each time. Raises KeyMalformed."""
+    """Seal for the holder of a prekey: encapsulation (1,120) ‖ ciphertext ‖ tag (16), different each time.
+
+    Raises KeyMalformed for bytes that no honest node publishes as a prekey.
+    """
     if len(public) != PUBLIC_BYTES:
         raise KeyMalformed(f"an X-Wing public key has {PUBLIC_BYTES} bytes, got {len(public)}")
     try:
@@ -73,5 +79,5 @@ def seal_to(public: bytes, plaintext: bytes, info: bytes) -> bytes:
         )
         return _SUITE.encrypt(plaintext, recipient, info=info)
     except ValueError:
-        # A coefficient outside the field (FIPS 203), or an X25519 point of small order: nobody honest published this key.
+        # A coefficient outside the field (FIPS 203, 7.2), or an X25519 point of small order.
         raise KeyMalformed("not an X-Wing public key") from None

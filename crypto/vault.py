@@ -5,9 +5,9 @@
     nonce 24 ‖ content ‖ tag 16                                      the content, sealed under the vault key
     sum 32                                                           SHA-256 over all of the above
 
-Integers are big-endian. Key-encryption key = HKDF(Argon2id(passphrase, salt) ‖ machine secret, header). The associated data of
-each part is everything before it. The sum tells an accident (a torn write, a bad disk) from a wrong passphrase; it is no defence
-against somebody who rewrites the file, who can at worst make it useless: the seals are.
+Integers are big-endian. Key-encryption key = HKDF(Argon2id(passphrase, salt) ‖ machine secret, header). The associated
+data of each part is everything before it. The sum tells an accident (a torn write, a bad disk) from a wrong passphrase;
+against somebody who rewrites the file the seals defend: such a file can be useless, but never opens to other content.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _SMALLEST = _KEY_END + box.OVERHEAD + hashing.DIGEST_BYTES
 
 
 def seal_vault(content: bytes, passphrase: str, *, machine_secret: bytes = b"") -> bytes:
-    """A vault file over `content`, with a fresh salt and vault key each time.
+    """Make a vault file over `content`, with a fresh salt and vault key each time.
 
-    `machine_secret` is what this machine keeps elsewhere (keyring, TPM): without it the file and the passphrase open nothing.
+    `machine_secret` is what this machine keeps elsewhere (keyring, TPM): without it, file and passphrase open nothing.
     """
     header = _HEADER.pack(MAGIC, VERSION, PASSES, MEMORY_KIB, random_bytes(SALT_BYTES))
     vault_key = random_bytes(box.KEY_BYTES)
@@ -50,7 +50,10 @@ def seal_vault(content: bytes, passphrase: str, *, machine_secret: bytes = b"") 
 
 
 def open_vault(data: bytes, passphrase: str, *, machine_secret: bytes = b"") -> bytes:
-    """The content of a vault file. Raises VaultDamaged before any costly work where it can, WrongPassphrase otherwise."""
+    """Return the content of a vault file.
+
+    Raises VaultDamaged (where possible before any costly work), WrongPassphrase, or MemoryError as `stretch` does.
+    """
     _check_whole(data)
     header, head = data[: _HEADER.size], data[:_KEY_END]
     kek = _key_encryption_key(header, passphrase, machine_secret)
