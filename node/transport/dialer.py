@@ -1,0 +1,125 @@
+"""Dialling other nodes: over the context pinned to the one certificate we expect, or for pairing by its digest."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import aiohttp
+from yarl import URL
+
+from almenara.node.transport.door import Door, pairing_context
+from almenara.node.transport.endpoint import Endpoint, parse_endpoint
+from almenara.node.transport.errors import DialFault, NotPinned, Unreachable
+from almenara.node.transport.link import (
+    CLOSE_SECONDS,
+    FRAME_CAP,
+    HEARTBEAT_SECONDS,
+    PAIRING_CAP,
+    PAIRING_PATH,
+    SESSION_PATH,
+    SUBPROTOCOL,
+    Link,
+    PairingChannel,
+)
+
+DIAL_SECONDS = 20.0  # name, TCP, TLS and upgrade together; an onion circuit takes up to about 10 s
+
+
+class Dialer:
+    """Opens links and pairing channels; one instance per node."""
+
+    def __init__(self, door: Door, *, dial_seconds: float = DIAL_SECONDS) -> None:
+        self._door = door
+        self._seconds = dial_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def dial(self, peer: bytes, endpoint: str) -> Link:
+        """Open a link to a pinned peer.
+
+        Raises:
+            EndpointMalformed: before anything is sent.
+            NotPinned: the peer is not pinned, or no longer.
+            Unreachable: the dial failed, for the reason it names.
+
+        """
+        context = self._door.client_context(self._door.certificate_of(peer))
+        ws = await self._open(parse_endpoint(endpoint), SESSION_PATH, context, FRAME_CAP)
+        try:
+            return Link(ws, door=self._door, peer=peer, inbound=False)
+        except NotPinned:
+            await ws.close()
+            raise
+
+    async def dial_pairing(self, endpoint: str, digest: bytes) -> PairingChannel:
+        """Open a pairing channel to the node whose certificate has this digest, showing none of our own.
+
+        Raises:
+            EndpointMalformed, Unreachable: as for `dial`.
+
+        """
+        context = pairing_context(digest)
+        return PairingChannel(await self._open(parse_endpoint(endpoint), PAIRING_PATH, context, PAIRING_CAP))
+
+    async def close(self) -> None:
+        """Release the client; open links are their owners'."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _open(
+        self, endpoint: Endpoint, path: str, context: ssl.SSLContext, max_bytes: int
+    ) -> aiohttp.ClientWebSocketResponse:
+        if self._session is None:
+            self._session = _client()
+        url = URL.build(scheme="https", host=endpoint.host, port=endpoint.port, path=path)
+        try:
+            async with asyncio.timeout(self._seconds):
+                ws = await self._session.ws_connect(
+                    url,
+                    protocols=(SUBPROTOCOL,),
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
+                    heartbeat=HEARTBEAT_SECONDS,
+                    max_msg_size=max_bytes,
+                    compress=0,
+                    ssl=context,
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unreachable(_fault(error)) from None
+        if ws.protocol != SUBPROTOCOL:
+            await ws.close()
+            raise Unreachable(DialFault.TURNED_AWAY)
+        return ws
+
+
+def _client() -> aiohttp.ClientSession:
+    """Make a client that keeps no connections, no cookies, no names, and follows no redirect."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, use_dns_cache=False),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        auto_decompress=False,
+        middlewares=(_never_redirected,),
+    )
+
+
+async def _never_redirected(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Refuse every answer but the upgrade: `ws_connect` would follow a redirect to wherever the other side points."""
+    response = await handler(request)
+    if response.status != 101:
+        response.close()
+        raise aiohttp.ClientPayloadError("not an upgrade")
+    return response
+
+
+def _fault(error: Exception) -> DialFault:
+    if isinstance(error, TimeoutError):
+        return DialFault.TIMED_OUT
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return DialFault.NO_SUCH_NAME
+    if isinstance(error, (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError)):
+        return DialFault.WRONG_CERTIFICATE
+    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+        return DialFault.NO_ANSWER
+    return DialFault.TURNED_AWAY
