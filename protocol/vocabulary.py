@@ -97,3 +97,7 @@ def perpetrator_class(code: str) -> str:
         return code
     known = LISTS["perpetrator"].get(code)
     return known.actor_class if known else "unknown"
+
+
+TLP: tuple[str, ...] = codes("tlp")
+"""TLP labels by their number in a header: CLEAR 0, GREEN 1, AMBER 2, AMBER+STRICT 3, RED 4 (SCHEMAS §1)."""

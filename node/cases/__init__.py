@@ -1,0 +1,1 @@
+"""Cases: the full record, which never leaves the node (SCHEMAS §2)."""
