@@ -405,12 +405,12 @@ def check_old_key(signer: Card, later: Iterable[Card], *, created_min: int, arri
     The strictest later card decides, so a key once called compromised is not made good by the card after it.
 
     Raises:
-        RemoteError: OLD_KEY.
+        RemoteError: OLD_KEY or REVOKED.
 
     """
     for card in later:
         if card.status is Status.REVOKED:
-            raise RemoteError(Defect.OLD_KEY, "card_counter", "a node that is not revoked")
+            raise RemoteError(Defect.REVOKED, "card_counter", "a node that is not revoked")
         if card.op_sign == signer.op_sign:
             continue
         retired = card.previous_op is PreviousOp.RETIRED

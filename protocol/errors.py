@@ -61,6 +61,7 @@ class Defect(StrEnum):
     BAD_KEY = "bad-key"
     BAD_CERTIFICATE = "bad-certificate"
     WRONG_NODE = "wrong-node"  # speaks of another node than it should
+    REVOKED = "revoked"  # a node whose root keys said so, for ever
     OLD_KEY = "old-key"  # signed by an operational key that no longer counts
 
     # pairing
@@ -77,6 +78,7 @@ class Defect(StrEnum):
     NO_STEWARD = "no-steward"
     REPEATED = "repeated"  # an entry named twice where each may stand once
     RANK_TOO_LOW = "rank-too-low"
+    KEY_NOT_FRESH = "key-not-fresh"  # a commitment that the parent already made
     REMOVED = "removed"  # someone who is out is treated as if in
     WRONG_RECIPIENT = "wrong-recipient"
     UNKNOWN_KIND = "unknown-kind"  # a session frame of a kind this version does not know
