@@ -43,6 +43,7 @@ class Acceptor:
         unknown_per_origin: int,
         unknown_total: int,
     ) -> None:
+        self.port = 0  # the one in use, once started
         self._context = context
         self._make_visitor = make_visitor
         self._handshake_seconds = handshake_seconds
@@ -55,13 +56,9 @@ class Acceptor:
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises AddressUnavailable."""
         self._sockets = await listening_sockets(host, port)
+        self.port = int(self._sockets[0].getsockname()[1])
         for sock in self._sockets:
             self._spawn(self._accept(sock))
-
-    @property
-    def port(self) -> int:
-        """The port in use."""
-        return int(self._sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Stop listening and drop handshakes under way; connections already admitted are the listener's."""

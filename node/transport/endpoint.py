@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from dataclasses import dataclass
 
 from almenara.node.transport.errors import EndpointMalformed
+from almenara.protocol.limits import MAX_ENDPOINT
 
-MAX_ENDPOINT = (
-    261  # characters: a DNS name has at most 253 (RFC 1035 §2.3.4), then a colon and five digits, or brackets
-)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
 _PORT = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 
@@ -47,7 +46,7 @@ def parse_endpoint(text: str) -> Endpoint:
 
 
 def _address6(text: str) -> str:
-    try:
-        return str(ipaddress.IPv6Address(text))
-    except ValueError:
-        raise EndpointMalformed("what stands in brackets is not an IPv6 address") from None
+    if "%" not in text:  # a zone means something on one host only
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.IPv6Address(text))
+    raise EndpointMalformed("what stands in brackets is not an IPv6 address")

@@ -71,7 +71,9 @@ class Channel:
             self.cut(CloseReason.STALLED)
         except ConnectionError:
             self._break(CloseReason.LOST)
-        self._check()
+        if self._broken is not None:
+            await self._ws.close()  # the line is gone; this frees what aiohttp holds of it
+            raise LinkClosed(self._broken)
 
     async def receive(self) -> bytes | None:
         """Return the next message, or None once the channel was closed in order. Raises LinkClosed."""
@@ -81,6 +83,7 @@ class Channel:
                 return bytes(message.data)
             await self._end(message)
         if self._broken is not None:
+            await self._ws.close()
             raise LinkClosed(self._broken)
         return None
 
@@ -96,7 +99,9 @@ class Channel:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.cut()
         await self.close()
 
     async def close(self) -> None:

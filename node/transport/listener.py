@@ -114,6 +114,11 @@ class _Server(web.Server):
     def __call__(self) -> _Connection:
         return _Connection(self, loop=self._loop, **self._kwargs)
 
+    def cut(self) -> None:
+        for connection in self.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
     def admit_stranger(self, connection: _Connection) -> bool:
         if len(self._strangers) >= self._limits.strangers:
             return False
@@ -171,6 +176,7 @@ class Listener:
         if self._acceptor is not None:
             await self._acceptor.close()
         if self._server is not None:
+            self._server.cut()
             await self._server.shutdown(_SHUTDOWN_SECONDS)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -44,9 +44,6 @@ class Tower:
         self.door.pin(other.id, other.identity.cert_der)
 
 
-BuildTower = "Callable[..., Awaitable[Tower]]"
-
-
 @pytest.fixture
 async def build(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Tower]]]:
     """Make started towers; all are closed at the end."""

@@ -13,10 +13,14 @@ from almenara.node.transport.sockets import NOTSENT_LOWAT
 from almenara.protocol.limits import MAX_FRAME
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .conftest import Tower
 
+    Build = Callable[..., Awaitable[Tower]]
 
-async def test_frames_travel_both_ways_and_both_ends_name_their_peer(pair: tuple[Tower, Tower]):
+
+async def test_frames_travel_both_ways_and_both_ends_name_their_peer(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     other = await a.links.get()
@@ -27,7 +31,7 @@ async def test_frames_travel_both_ways_and_both_ends_name_their_peer(pair: tuple
     await link.close()
 
 
-async def test_a_frame_of_exactly_the_limit_passes_and_one_byte_more_ends_the_link(pair: tuple[Tower, Tower]):
+async def test_a_frame_of_exactly_the_limit_passes_and_one_byte_more_ends_the_link(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     await link.send(bytes(MAX_FRAME))
@@ -40,7 +44,7 @@ async def test_a_frame_of_exactly_the_limit_passes_and_one_byte_more_ends_the_li
     assert error.reason is CloseReason.TOO_LONG
 
 
-async def test_an_orderly_close_ends_the_iteration_and_later_sends_are_refused(pair: tuple[Tower, Tower]):
+async def test_an_orderly_close_ends_the_iteration_and_later_sends_are_refused(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     await link.close()
@@ -52,7 +56,7 @@ async def test_an_orderly_close_ends_the_iteration_and_later_sends_are_refused(p
     assert caught.value.reason is CloseReason.CLOSED
 
 
-async def test_closing_ends_a_reader_in_another_task(pair: tuple[Tower, Tower]):
+async def test_closing_ends_a_reader_in_another_task(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     for dialled in (True, False):
         outward = await b.dialer.dial(a.id, a.endpoint)
@@ -64,7 +68,7 @@ async def test_closing_ends_a_reader_in_another_task(pair: tuple[Tower, Tower]):
         assert await a.ended.get() is None
 
 
-async def test_text_is_refused_with_its_reason(pair: tuple[Tower, Tower]):
+async def test_text_is_refused_with_its_reason(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     await link._ws.send_str("not bytes")  # what another implementation might do
@@ -76,7 +80,7 @@ async def test_text_is_refused_with_its_reason(pair: tuple[Tower, Tower]):
     assert error.reason is CloseReason.NOT_BINARY
 
 
-async def test_a_connection_that_breaks_raises_lost(pair: tuple[Tower, Tower]):
+async def test_a_connection_that_breaks_raises_lost(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     other = await a.links.get()
@@ -86,7 +90,7 @@ async def test_a_connection_that_breaks_raises_lost(pair: tuple[Tower, Tower]):
     assert caught.value.reason is CloseReason.LOST
 
 
-async def test_unpinning_cuts_live_links_of_both_directions_at_once(pair: tuple[Tower, Tower]):
+async def test_unpinning_cuts_live_links_of_both_directions_at_once(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     outward = await a.dialer.dial(b.id, b.endpoint)
     at_b = await b.links.get()
@@ -110,14 +114,16 @@ async def test_unpinning_cuts_live_links_of_both_directions_at_once(pair: tuple[
     assert at_b.closed
 
 
-async def test_an_unpinned_peer_is_not_dialled(pair: tuple[Tower, Tower]):
+async def test_an_unpinned_peer_is_not_dialled(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     a.door.unpin(b.id)
     with pytest.raises(NotPinned):
         await a.dialer.dial(b.id, b.endpoint)
 
 
-async def test_replacing_a_peers_certificate_cuts_the_links_under_the_old_one(pair: tuple[Tower, Tower], build):
+async def test_replacing_a_peers_certificate_cuts_the_links_under_the_old_one(
+    pair: tuple[Tower, Tower], build: Build
+) -> None:
     a, b = pair
     renewed = await build("renewed")
     link = await b.dialer.dial(a.id, a.endpoint)
@@ -128,7 +134,7 @@ async def test_replacing_a_peers_certificate_cuts_the_links_under_the_old_one(pa
         await link.receive()
 
 
-async def test_small_frames_leave_at_once_and_little_waits_in_the_kernel(pair: tuple[Tower, Tower]):
+async def test_small_frames_leave_at_once_and_little_waits_in_the_kernel(pair: tuple[Tower, Tower]) -> None:
     a, b = pair
     link = await b.dialer.dial(a.id, a.endpoint)
     for end in (link, await a.links.get()):
@@ -138,13 +144,15 @@ async def test_small_frames_leave_at_once_and_little_waits_in_the_kernel(pair: t
     await link.close()
 
 
-async def test_a_peer_that_reads_nothing_stalls_only_its_own_sender(pair: tuple[Tower, Tower], monkeypatch):
+async def test_a_peer_that_reads_nothing_stalls_only_its_own_sender(
+    pair: tuple[Tower, Tower], monkeypatch: pytest.MonkeyPatch
+) -> None:
     a, b = pair
     monkeypatch.setattr("almenara.node.transport.link.SEND_SECONDS", 0.2)
     link = await b.dialer.dial(a.id, a.endpoint)
     at_a = await a.links.get()
     at_a._ws._payload_writer.transport.pause_reading()
-    with pytest.raises(LinkClosed) as caught:
+    with pytest.raises(LinkClosed) as caught:  # noqa: PT012 - which frame fills the line is the kernel's affair
         for _ in range(1000):
             await link.send(bytes(MAX_FRAME))
     assert caught.value.reason is CloseReason.STALLED
