@@ -12,21 +12,28 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import NameOID
 
 from almenara.crypto import signing
 from almenara.crypto.errors import CertificateMalformed, SignatureInvalid
 from almenara.crypto.hashing import digest
 from almenara.crypto.labels import Label
+from almenara.crypto.random import random_bytes
 
-MAX_CERTIFICATE_BYTES = 512  # room in a card (PROTOCOL §1); ours have about 350
-NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
+CERTIFICATE_BYTES = 305  # a card has room for 512 (PROTOCOL §1)
+SERIAL_BYTES = 16
+# Where the two parts that differ stand, counted in bytes from the start; the signature is the end.
+_SERIAL_AT = 14
+_KEY_AT = 117
+
+_NAME = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "node")])
 # A wrong clock must break nothing: dates are the card's business, so the certificate is always in time.
-NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
-NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_NOT_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
+_NOT_AFTER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+# Signs the models that received certificates are compared with; its signature is never looked at.
+_MODEL_KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(signing.SEED_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ def make_tls_identity(password: bytes) -> TlsIdentity:
     The key is PKCS #8, encrypted under `password`: 1 to 1,023 random bytes kept in the vault.
     """
     key = ed25519.Ed25519PrivateKey.generate()
-    certificate = _builder(key.public_key()).sign(key, None)
+    certificate = _sign(key.public_key(), _random_serial(), key)
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -64,56 +71,46 @@ def der_to_pem(der: bytes) -> str:
 
 
 def check_certificate(der: bytes) -> None:
-    """Accept exactly what `make_tls_identity` makes, for any Ed25519 key. Raises CertificateMalformed."""
-    if len(der) > MAX_CERTIFICATE_BYTES:
-        raise CertificateMalformed(f"a certificate has at most {MAX_CERTIFICATE_BYTES} bytes, got {len(der)}")
-    try:
-        _check_form(x509.load_der_x509_certificate(der))
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        raise CertificateMalformed("not an X.509 certificate") from None
+    """Accept exactly what `make_tls_identity` makes, for any Ed25519 key. Raises CertificateMalformed.
 
-
-def _check_form(certificate: x509.Certificate) -> None:
-    key = certificate.public_key()
-    if (
-        not isinstance(key, ed25519.Ed25519PublicKey)
-        or certificate.signature_algorithm_oid != SignatureAlgorithmOID.ED25519
-    ):
-        raise CertificateMalformed("the certificate's key and signature are not Ed25519")
-    if certificate.subject != NAME or certificate.issuer != NAME:
-        raise CertificateMalformed("the certificate's names are not the generic one")
-    if certificate.not_valid_before_utc != NOT_BEFORE or certificate.not_valid_after_utc != NOT_AFTER:
-        raise CertificateMalformed("the certificate's dates are not 1970 to 9999")
-    if list(certificate.extensions) != _extensions(key):
-        raise CertificateMalformed("the certificate's extensions are not the three expected")
+    The certificate is not parsed but made again from its key and serial number, and compared: what is pinned holds
+    nothing that two parsers could read in two ways.
+    """
+    if len(der) != CERTIFICATE_BYTES:
+        raise CertificateMalformed(f"a node's certificate has {CERTIFICATE_BYTES} bytes, got {len(der)}")
+    serial, public = der[_SERIAL_AT : _SERIAL_AT + SERIAL_BYTES], der[_KEY_AT : _KEY_AT + signing.PUBLIC_BYTES]
+    if not 0 < serial[0] < 0x80:
+        raise CertificateMalformed("the certificate's serial number is not positive or not of 16 bytes")
+    model = _sign(ed25519.Ed25519PublicKey.from_public_bytes(public), serial, _MODEL_KEY)
+    form, signature = der[: -signing.SIGNATURE_BYTES], der[-signing.SIGNATURE_BYTES :]
+    if form != model.public_bytes(serialization.Encoding.DER)[: -signing.SIGNATURE_BYTES]:
+        raise CertificateMalformed("the certificate is not in the one form of a node's certificate")
     try:
-        signing.verify_unlabelled(key.public_bytes_raw(), certificate.tbs_certificate_bytes, certificate.signature)
+        signing.verify_unlabelled(public, model.tbs_certificate_bytes, signature)
     except SignatureInvalid:
         raise CertificateMalformed("the certificate is not signed by its own key") from None
 
 
-def _extensions(key: ed25519.Ed25519PublicKey) -> list[x509.Extension[x509.ExtensionType]]:
-    """CA:FALSE, and the key's hash as subject and authority key identifier.
+def _random_serial() -> bytes:
+    """16 bytes that DER writes as 16: positive and without leading zeros."""
+    first, *rest = random_bytes(SERIAL_BYTES)
+    return bytes([first & 0x7F | 0x40, *rest])
 
-    Without identifiers, of several pinned peers only the first one connects.
+
+def _sign(key: ed25519.Ed25519PublicKey, serial: bytes, signer: ed25519.Ed25519PrivateKey) -> x509.Certificate:
+    """Make the one form: generic name, dates that never matter, CA:FALSE, and the key's hash as both key identifiers.
+
+    Without identifiers, of several pinned peers with one name only the first connects.
     """
-    contents: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.BasicConstraints(ca=False, path_length=None), True),
-        (x509.SubjectKeyIdentifier.from_public_key(key), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(key), False),
-    ]
-    return [x509.Extension(value.oid, critical, value) for value, critical in contents]
-
-
-def _builder(key: ed25519.Ed25519PublicKey) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder(
-        issuer_name=NAME,
-        subject_name=NAME,
+        issuer_name=_NAME,
+        subject_name=_NAME,
         public_key=key,
-        serial_number=x509.random_serial_number(),
-        not_valid_before=NOT_BEFORE,
-        not_valid_after=NOT_AFTER,
+        serial_number=int.from_bytes(serial),
+        not_valid_before=_NOT_BEFORE,
+        not_valid_after=_NOT_AFTER,
     )
-    for extension in _extensions(key):
-        builder = builder.add_extension(extension.value, critical=extension.critical)
-    return builder
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    builder = builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key), critical=False)
+    return builder.sign(signer, None)

@@ -6,6 +6,7 @@ first: keyboards and phones write the same letters in different code points, and
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from nacl import bindings
@@ -15,7 +16,8 @@ from almenara.crypto.errors import WrongPassword
 
 PASSWORD_MEMORY_BYTES = 64 * 1024 * 1024  # several people may sign in at once on a small machine
 PASSWORD_PASSES = 3
-_HASH_PREFIX = f"$argon2id$v=19$m={PASSWORD_MEMORY_BYTES // 1024},t={PASSWORD_PASSES},p=1$"
+_COSTS = f"m={PASSWORD_MEMORY_BYTES // 1024},t={PASSWORD_PASSES},p=1"
+_OUR_HASH = re.compile(rf"\$argon2id\$v=19\${_COSTS}\$[A-Za-z0-9+/]{{22}}\$[A-Za-z0-9+/]{{43}}")
 
 
 def hash_password(password: str) -> str:
@@ -31,7 +33,7 @@ def check_password(hashed: str, password: str) -> None:
 
     Raises WrongPassword, also for a hash that is not ours: one with other costs could take the machine down.
     """
-    if not hashed.isascii() or not hashed.startswith(_HASH_PREFIX):
+    if not _OUR_HASH.fullmatch(hashed):
         raise WrongPassword("the stored hash is not one of ours")
     try:
         bindings.crypto_pwhash_str_verify(hashed.encode(), text_bytes(password))
