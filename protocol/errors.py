@@ -57,6 +57,9 @@ class Defect(StrEnum):
     EXPIRED = "expired"
     TOO_EARLY = "too-early"
 
+    # alert body
+    TOO_FINE = "too-fine"  # a slot holds more than the alert's tier may see
+
     # cards, profiles, prekeys
     BAD_KEY = "bad-key"
     BAD_CERTIFICATE = "bad-certificate"

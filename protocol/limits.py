@@ -63,3 +63,13 @@ MAX_INVITATION: Final = 512  # bytes of an encoded invitation
 MAX_PAIRING_MESSAGE: Final = 20_480  # bytes: what an unpaired connection may send at most
 PAIRING_ATTEMPTS: Final = 5  # a middleman's chance to hit the code stays below 5 in 10**12
 INVITATION_MINUTES: Final = MINUTES_PER_DAY  # longest life of an invitation
+
+# Alert body
+ALERT_SCHEMA: Final = 1
+# Bytes of a body. An alert always has a 4,096-byte envelope, whose room of 4,004 bytes also holds a header of at most
+# 299, a signature of 64, a salt of 32 and the lengths of these four.
+MAX_ALERT_BODY: Final = 3_584
+MAX_THREATS: Final = 6
+MAX_RESPONSES: Final = 8  # requests, and offers
+MAX_ALERT_TEXT: Final = 1_200  # bytes of redacted text: it leaves room for every coded slot at its longest
+FINEST_CELL: Final = 6  # H3 resolution: 36 km² on average

@@ -92,7 +92,7 @@ def threat_domain(code: str) -> str:
 
 
 def perpetrator_class(code: str) -> str:
-    """Give `state`, `non-state` or `unknown` for a perpetrator code (SCHEMAS §3, slot 11); unknown codes are unknown."""
+    """Give `state`, `non-state` or `unknown` for a perpetrator code (SCHEMAS §3, slot 11)."""
     if code in LISTS["perpetrator_class"]:
         return code
     known = LISTS["perpetrator"].get(code)
