@@ -1,0 +1,208 @@
+"""What a set of statements and leaves amounts to: which are valid, which one holds, who is out (PROTOCOL §5.2, §5.4).
+
+Everything here is a function of the set alone, computed anew when the set grows.  So nodes that have seen the same set
+agree, in whatever order and however often each piece reached them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from almenara.protocol.errors import RemoteError
+from almenara.protocol.succession import check_successor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from almenara.crypto.identity import NodeId
+    from almenara.protocol.statement import Cut, Statement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leave:
+    """A member's own `leave`: where it stands in the author's chain, and the statement it was sent under."""
+
+    author: NodeId
+    statement: bytes
+    cut: Cut
+    created_min: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exit:
+    """One going-out of one node: `at` removed it, or `at` is what its `leave` was sent under."""
+
+    node: NodeId
+    at: Statement
+    cuts: tuple[Cut, ...]
+    leave: Leave | None = None
+
+
+class Lineage:
+    """The tree of known statements, judged.
+
+    `anchors` are ids trusted without a parent: number 1, whose hash is the circle's name, or the statement a newcomer
+    was invited under.  What an anchor's `parent` names is trusted through the hash, so that earlier branches count as
+    soon as they are known.
+    """
+
+    def __init__(
+        self,
+        known: Mapping[bytes, Statement],
+        anchors: frozenset[bytes],
+        leaves: frozenset[Leave],
+        revoked: frozenset[NodeId],
+    ) -> None:
+        self._known = known
+        self._anchors = anchors
+        self._leaves = leaves
+        self._revoked = revoked
+        self._parents = self._link()
+        self.valid = self._judge()
+        """Valid statements by id, losing branches included."""
+
+    def _link(self) -> dict[bytes, Statement]:
+        """Map each statement to its known parent, where it may follow it; lower numbers first, as ranks need them."""
+        parents: dict[bytes, Statement] = {}
+        for child in sorted(self._known.values(), key=_by_number):
+            parent = self._known.get(child.parent)
+            if parent is not None and self._may_follow(parent, child, parents):
+                parents[child.id] = parent
+        return parents
+
+    def _may_follow(self, parent: Statement, child: Statement, parents: Mapping[bytes, Statement]) -> bool:
+        try:
+            out_of_reach = check_successor(parent, child)
+        except RemoteError:
+            return False
+        return all(self._gone_by_itself(node, parent, parents) for node in out_of_reach)
+
+    def _gone_by_itself(self, node: NodeId, parent: Statement, parents: Mapping[bytes, Statement]) -> bool:
+        if node in self._revoked:
+            return True
+        left = [self._known[leave.statement] for leave in self._leaves if leave.author == node and self._counts(leave)]
+        answer = _last_removal(parent, node, parents)
+        return any(answer is None or answer.number <= at.number for at in left)
+
+    def gone_by_itself(self, node: NodeId, at: Statement) -> bool:
+        """Whether a node was revoked, or left and was not removed and re-admitted since on the way to `at`.
+
+        Such a steward may be removed by any other, whatever their ranks.
+        """
+        return self._gone_by_itself(node, at, self._parents)
+
+    def _counts(self, leave: Leave) -> bool:
+        at = self._known.get(leave.statement)
+        return at is not None and not at.direct and leave.author in at.roles
+
+    def _judge(self) -> dict[bytes, Statement]:
+        trusted = {statement.id for statement in self._known.values() if statement.number == 1}
+        for anchor in self._anchors & self._known.keys():
+            trusted.update(statement.id for statement in self.line(self._known[anchor]))
+        valid: dict[bytes, Statement] = {}
+        for statement in sorted(self._known.values(), key=_by_number):
+            parent = self._parents.get(statement.id)
+            if statement.id in trusted or (parent is not None and parent.id in valid):
+                valid[statement.id] = statement
+        return valid
+
+    def line(self, statement: Statement) -> Iterator[Statement]:
+        """Yield a statement and its ancestors, nearest first."""
+        return _line(statement, self._parents)
+
+    def descends(self, statement: Statement, ancestor: Statement) -> bool:
+        """Whether `ancestor` is `statement` or one of its ancestors."""
+        return any(step.id == ancestor.id for step in self.line(statement) if step.number <= ancestor.number)
+
+    @cached_property
+    def children(self) -> dict[bytes, tuple[Statement, ...]]:
+        """Valid children by the parent's id, the winning one first (PROTOCOL §5.4)."""
+        families: dict[bytes, list[Statement]] = {}
+        for statement in self.valid.values():
+            parent = self._parents.get(statement.id)
+            if parent is not None:
+                families.setdefault(parent.id, []).append(statement)
+        return {parent: tuple(sorted(family, key=self._precedence)) for parent, family in families.items()}
+
+    def _precedence(self, child: Statement) -> tuple[bool, int, bytes]:
+        """Order rival children: the higher rank wins, of two by one issuer the lower hash.
+
+        A child whose issuer went out, and which stands beside that exit instead of before it, comes after all others:
+        a steward that was removed could otherwise displace the branch that removed it, years later.
+        """
+        parent = self._parents[child.id]
+        beside = any(
+            not self.answered(exit_, parent) and not self.descends(exit_.at, child)
+            for exit_ in self.exits.get(child.issuer, ())
+        )
+        return beside, parent.stewards.index(child.issuer), child.hash
+
+    @cached_property
+    def chain(self) -> tuple[Statement, ...]:
+        """The winning line, oldest known statement first."""
+        anchor = max((self.valid[anchor] for anchor in self._anchors & self.valid.keys()), key=_by_number)
+        step = tuple(self.line(anchor))[-1]
+        chain = [step]
+        while family := self.children.get(step.id):
+            step = family[0]
+            chain.append(step)
+        return tuple(chain)
+
+    @cached_property
+    def exits(self) -> dict[NodeId, tuple[Exit, ...]]:
+        """Every removal by a valid statement and every leave under one, by node."""
+        exits: dict[NodeId, list[Exit]] = {}
+        for statement in self.valid.values():
+            for node, cuts in statement.removed:
+                exits.setdefault(node, []).append(Exit(node=node, at=statement, cuts=cuts))
+        for leave in self._leaves:
+            at = self.valid.get(leave.statement)
+            if at is not None and self._counts(leave):
+                exits.setdefault(leave.author, []).append(
+                    Exit(node=leave.author, at=at, cuts=(leave.cut,), leave=leave)
+                )
+        return {node: tuple(found) for node, found in exits.items()}
+
+    def answered(self, exit_: Exit, at: Statement) -> bool:
+        """Whether an exit is settled on the way to `at`: the node is a member there after the removal or its re-issue.
+
+        A removal on a losing branch has no descendants that hold.  A later statement of the winning branch that
+        removes the same node stands for it, and re-admission after that one counts.
+        """
+        return exit_.node in at.roles and exit_.node not in self._revoked and self._covered(exit_, at)
+
+    def _covered(self, exit_: Exit, at: Statement) -> bool:
+        removal = _last_removal(at, exit_.node, self._parents)
+        if removal is None:
+            return False
+        itself = exit_.leave is None and removal.id == exit_.at.id
+        return itself or removal.number > exit_.at.number
+
+    def may_return(self, node: NodeId) -> bool:
+        """Whether a child of the winning statement could admit this node without it staying out."""
+        exits = self.exits.get(node, ())
+        return node not in self._revoked and all(self._covered(exit_, self.chain[-1]) for exit_ in exits)
+
+    @cached_property
+    def out(self) -> frozenset[NodeId]:
+        """Who is out: removed by any valid statement, left or revoked, and not re-admitted since."""
+        tip = self.chain[-1]
+        gone = {node for node, exits in self.exits.items() if not all(self.answered(exit_, tip) for exit_ in exits)}
+        return self._revoked | gone
+
+
+def _by_number(statement: Statement) -> tuple[int, bytes]:
+    return statement.number, statement.hash
+
+
+def _line(statement: Statement, parents: Mapping[bytes, Statement]) -> Iterator[Statement]:
+    step: Statement | None = statement
+    while step is not None:
+        yield step
+        step = parents.get(step.id)
+
+
+def _last_removal(statement: Statement, node: NodeId, parents: Mapping[bytes, Statement]) -> Statement | None:
+    return next((step for step in _line(statement, parents) if step.cuts_of(node) is not None), None)

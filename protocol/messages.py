@@ -1,0 +1,323 @@
+"""The messages of a session: each one websocket frame, one array `[kind, ...]` (PROTOCOL §6, DESIGN §6).
+
+Caps stand on every list, and a frame is capped before it is decoded.  The order in which messages may come is the
+business of `session`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
+from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.limits import ID_BYTES, MAX_CONTENT, MAX_FRAME, MAX_INTRODUCTION, NONCE_BYTES, UINT16
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUBPROTOCOL: Final = "almenara.1"
+MAX_VERSIONS: Final = 16  # protocol versions one node speaks
+PROOF_BYTES: Final = 16
+PROOFS_STEP: Final = 16  # INTEREST is padded to a multiple: the number of circles stays vague
+MAX_PROOFS: Final = 1_024  # 146 circles of seven weeks
+MAX_ACKED: Final = 1_024  # positions in one ACK
+MAX_STATEMENTS_TOLD: Final = 256  # objects in one KEYS; more go into the next
+MAX_INTRODUCTIONS_TOLD: Final = 16  # in one KEYS; they are some 9 KB each, so about nine fit the frame
+MAX_PUSHED: Final = MAX_FRAME - 16  # bytes of an envelope in PUSH: what fits the frame; its own rules come later
+MAX_RETRY: Final = 86_400  # seconds a peer may ask us to stay away: a day
+LANES: Final = 2
+
+
+class Kind(IntEnum):
+    """The first slot of a frame.  9 and above are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
+
+    HELLO = 1
+    INTEREST = 2
+    CURSORS = 3
+    PUSH = 4
+    ACK = 5
+    KEYREQ = 6
+    KEYS = 7
+    BYE = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hello:
+    """Versions spoken (rising), a fresh nonce, the epoch of the sender's log, and its clock in minutes since 1970."""
+
+    versions: tuple[int, ...]
+    nonce: bytes
+    log_epoch: bytes
+    time_min: int
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return list(self.versions), self.nonce, self.log_epoch, self.time_min
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interest:
+    """Proofs of scopes, in rising order and mixed with decoys.  Replaces what was sent before."""
+
+    proofs: tuple[bytes, ...]
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return (list(self.proofs),)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cursors:
+    """What the sender has durably taken from the receiver's log: (epoch, position) by lane."""
+
+    cursors: dict[int, tuple[bytes, int]]
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return ([[lane, *place] for lane, place in sorted(self.cursors.items())],)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Push:
+    """One envelope, and its position in the sender's log."""
+
+    lane: int
+    position: int
+    envelope: bytes = field(repr=False)
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.lane, self.position, self.envelope
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ack:
+    """After the commit: how far the sender has come in a lane, and (position, outcome) of what was pushed."""
+
+    lane: int
+    cursor: int
+    outcomes: tuple[tuple[int, int], ...]
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.lane, self.cursor, [list(pair) for pair in self.outcomes]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyReq:
+    """Asks for what a circle decided since one statement (empty: since ever), and for its current key."""
+
+    circle: bytes
+    statement: bytes
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.circle, self.statement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """Answers KEYREQ: statement and leave objects, introductions, and a key packet's envelope or nothing."""
+
+    circle: bytes
+    statements: tuple[bytes, ...]
+    introductions: tuple[bytes, ...]
+    packet: bytes = field(repr=False)
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.circle, list(self.statements), list(self.introductions), self.packet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bye:
+    """The sender hangs up: why, and after how many seconds it may be called again."""
+
+    code: int
+    retry_after: int
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.code, self.retry_after
+
+
+Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye
+
+_LANE = integer(0, LANES - 1)
+_CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
+_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_SHAPES: Final = {
+    Kind.HELLO: Shape(
+        "HELLO",
+        ("kind", integer(Kind.HELLO, Kind.HELLO)),
+        ("versions", array(integer(1, UINT16), MAX_VERSIONS, 1, rising=True)),
+        ("nonce", octets(NONCE_BYTES)),
+        ("log_epoch", octets(ID_BYTES)),
+        ("time_min", integer()),
+    ),
+    Kind.INTEREST: Shape(
+        "INTEREST",
+        ("kind", integer(Kind.INTEREST, Kind.INTEREST)),
+        ("proofs", array(octets(PROOF_BYTES), MAX_PROOFS, PROOFS_STEP, rising=True)),
+    ),
+    Kind.CURSORS: Shape(
+        "CURSORS", ("kind", integer(Kind.CURSORS, Kind.CURSORS)), ("cursors", array(_CURSOR, LANES, rising=True))
+    ),
+    Kind.PUSH: Shape(
+        "PUSH",
+        ("kind", integer(Kind.PUSH, Kind.PUSH)),
+        ("lane", _LANE),
+        ("position", integer()),
+        ("envelope", blob(MAX_PUSHED)),
+    ),
+    Kind.ACK: Shape(
+        "ACK",
+        ("kind", integer(Kind.ACK, Kind.ACK)),
+        ("lane", _LANE),
+        ("cursor", integer()),
+        ("outcomes", array(_OUTCOME, MAX_ACKED, rising=True)),
+    ),
+    Kind.KEYREQ: Shape(
+        "KEYREQ",
+        ("kind", integer(Kind.KEYREQ, Kind.KEYREQ)),
+        ("circle", octets(ID_BYTES)),
+        ("statement", octets(0, ID_BYTES)),
+    ),
+    Kind.KEYS: Shape(
+        "KEYS",
+        ("kind", integer(Kind.KEYS, Kind.KEYS)),
+        ("circle", octets(ID_BYTES)),
+        ("statements", array(blob(MAX_CONTENT, 1), MAX_STATEMENTS_TOLD)),
+        ("introductions", array(blob(MAX_INTRODUCTION, 1), MAX_INTRODUCTIONS_TOLD)),
+        ("packet", blob(MAX_PUSHED)),
+    ),
+    Kind.BYE: Shape(
+        "BYE",
+        ("kind", integer(Kind.BYE, Kind.BYE)),
+        ("code", integer(0, UINT16)),
+        ("retry_after", integer(0, MAX_RETRY)),
+    ),
+}
+_KINDS: Final[dict[type[Message], Kind]] = {
+    Hello: Kind.HELLO,
+    Interest: Kind.INTEREST,
+    Cursors: Kind.CURSORS,
+    Push: Kind.PUSH,
+    Ack: Kind.ACK,
+    KeyReq: Kind.KEYREQ,
+    Keys: Kind.KEYS,
+    Bye: Kind.BYE,
+}
+
+
+def kind_of(message: Message) -> Kind:
+    """Return the kind that stands in a message's first slot."""
+    return _KINDS[type(message)]
+
+
+def encode_message(message: Message) -> bytes:
+    """Return the frame.
+
+    Raises:
+        LocalError: a slot breaks its rule, or TOO_LONG for a frame.
+
+    """
+    kind = kind_of(message)
+    frame = _SHAPES[kind].write(int(kind), *message.slots())
+    if len(frame) > MAX_FRAME:
+        raise LocalError(Defect.TOO_LONG, kind.name, f"at most {MAX_FRAME} bytes", f"{len(frame)} bytes")
+    try:
+        _check_together(message)
+    except RemoteError as error:
+        raise LocalError.like(error) from None
+    return frame
+
+
+def parse_message(frame: bytes) -> Message:
+    """Read a frame.
+
+    Raises:
+        RemoteError: what the codec refuses; UNKNOWN_KIND; a slot breaks its rule.
+
+    """
+    slots = decode(frame, MAX_FRAME)
+    if not slots:
+        raise RemoteError(Defect.WRONG_COUNT, "frame", "a kind", "nothing")
+    if type(slots[0]) is not int:
+        raise wrong_type("kind", "integer", slots[0])
+    try:
+        kind = Kind(slots[0])
+    except ValueError:
+        raise RemoteError(Defect.UNKNOWN_KIND, "kind", f"1 to {Kind.BYE:d}", str(slots[0])) from None
+    _SHAPES[kind].check(slots)
+    message = _READERS[kind](slots[1:])
+    _check_together(message)
+    return message
+
+
+def _read_hello(slots: list[Any]) -> Hello:
+    versions, nonce, log_epoch, time_min = slots
+    return Hello(versions=tuple(versions), nonce=nonce, log_epoch=log_epoch, time_min=time_min)
+
+
+def _read_interest(slots: list[Any]) -> Interest:
+    return Interest(proofs=tuple(slots[0]))
+
+
+def _read_cursors(slots: list[Any]) -> Cursors:
+    _refuse_repeats("lane", [lane for lane, _, _ in slots[0]])
+    return Cursors(cursors={lane: (epoch, position) for lane, epoch, position in slots[0]})
+
+
+def _read_push(slots: list[Any]) -> Push:
+    lane, position, envelope = slots
+    return Push(lane=lane, position=position, envelope=envelope)
+
+
+def _read_ack(slots: list[Any]) -> Ack:
+    lane, cursor, outcomes = slots
+    return Ack(lane=lane, cursor=cursor, outcomes=tuple((position, outcome) for position, outcome in outcomes))
+
+
+def _read_keyreq(slots: list[Any]) -> KeyReq:
+    circle, statement = slots
+    return KeyReq(circle=circle, statement=statement)
+
+
+def _read_keys(slots: list[Any]) -> Keys:
+    circle, statements, introductions, packet = slots
+    return Keys(circle=circle, statements=tuple(statements), introductions=tuple(introductions), packet=packet)
+
+
+def _read_bye(slots: list[Any]) -> Bye:
+    code, retry_after = slots
+    return Bye(code=code, retry_after=retry_after)
+
+
+_READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
+    Kind.HELLO: _read_hello,
+    Kind.INTEREST: _read_interest,
+    Kind.CURSORS: _read_cursors,
+    Kind.PUSH: _read_push,
+    Kind.ACK: _read_ack,
+    Kind.KEYREQ: _read_keyreq,
+    Kind.KEYS: _read_keys,
+    Kind.BYE: _read_bye,
+}
+
+
+def _check_together(message: Message) -> None:
+    """Check what the shape of one slot cannot say."""
+    if isinstance(message, Interest) and len(message.proofs) % PROOFS_STEP:
+        raise RemoteError(
+            Defect.WRONG_COUNT, "proofs", f"a multiple of {PROOFS_STEP} proofs", f"{len(message.proofs)} proofs"
+        )
+    if isinstance(message, Ack):
+        _refuse_repeats("position", [position for position, _ in message.outcomes])
+
+
+def _refuse_repeats(name: str, values: list[int]) -> None:
+    if len(set(values)) != len(values):
+        raise RemoteError(Defect.REPEATED, name, "each once")

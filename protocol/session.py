@@ -1,0 +1,415 @@
+"""One session between two paired nodes, without I/O: frames in, events out (PROTOCOL §6, DESIGN §6).
+
+Both sides are equal and held to the same table, on what they receive and on what they say.  Each greets first, then
+proves its scopes, then tells its cursors; only then does anything flow.  A frame that is malformed or comes out of
+order raises RemoteError: the caller says BYE and hangs up.  What is *inside* a pushed envelope is not judged here, so a
+bad envelope never ends a session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.limits import ID_BYTES, MAX_FRAME, NONCE_BYTES, VERSION
+from almenara.protocol.messages import (
+    LANES,
+    MAX_INTRODUCTIONS_TOLD,
+    MAX_PROOFS,
+    MAX_STATEMENTS_TOLD,
+    PROOF_BYTES,
+    PROOFS_STEP,
+    Ack,
+    Bye,
+    Cursors,
+    Hello,
+    Interest,
+    KeyReq,
+    Keys,
+    Kind,
+    Message,
+    Push,
+    encode_message,
+    kind_of,
+    parse_message,
+)
+from almenara.protocol.scope import ScopeKey, proof
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from almenara.crypto.identity import NodeId
+
+VERSIONS: Final = (VERSION,)  # of the protocol, that this node speaks
+DECOY_BYTES: Final = PROOFS_STEP * PROOF_BYTES  # random bytes `interest` needs at most
+MAX_QUESTIONS: Final = 256  # KEYREQ without an answer, each way: more circles than INTEREST can prove
+MAX_ANSWER_FRAMES: Final = 128  # KEYS for one KEYREQ: a decade of weekly statements of the largest kind
+
+
+class Outcome(IntEnum):
+    """What became of a pushed envelope, said after the commit."""
+
+    STORED = 0
+    """In the inbox, in effect, or a duplicate of such."""
+    HELD = 1
+    """Kept, but it cannot be opened here: the key is unknown, or it is not for this node."""
+    REFUSED = 2
+
+
+class ByeCode(IntEnum):
+    """Why a session ends.  A reader accepts codes it does not know."""
+
+    GOING = 0
+    """The node stops, or the link is not needed."""
+    BROKEN_RULE = 1
+    NO_COMMON_VERSION = 2
+    BUSY = 3
+    REPLACED = 4
+    """Another session with the same peer is kept."""
+
+
+class State(Enum):
+    """How far one side has come in what it says."""
+
+    SILENT = "silent"
+    GREETED = "greeted"
+    PROVED = "proved"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS}
+TRANSITIONS: Final[dict[State, dict[Kind, State]]] = {
+    State.SILENT: {Kind.HELLO: State.GREETED, Kind.BYE: State.ENDED},
+    State.GREETED: {Kind.INTEREST: State.PROVED, Kind.BYE: State.ENDED},
+    State.PROVED: {Kind.INTEREST: State.PROVED, Kind.CURSORS: State.OPEN, Kind.BYE: State.ENDED},
+    State.OPEN: dict.fromkeys(_FLOW, State.OPEN) | {Kind.BYE: State.ENDED},
+    State.ENDED: {},
+}
+"""What a side may say in a state, and the state that follows.  SPEC.md draws the same table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Greeted:
+    """The peer's HELLO: the version both speak, the epoch of its log, its clock."""
+
+    version: int
+    peer_epoch: bytes
+    peer_time_min: int
+    ahead_min: int
+    """How many minutes the peer's clock is ahead of ours; negative when it is behind."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScopesProven:
+    """The scopes both sides proved now, and which of them were not proven before in this session."""
+
+    tags: frozenset[bytes]
+    fresh: frozenset[bytes]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CursorsTold:
+    """What the peer has of our log: (epoch, position) by lane.  An epoch that is not ours means nothing to us."""
+
+    cursors: dict[int, tuple[bytes, int]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pushed:
+    """An envelope, not judged yet, at a position of the peer's log."""
+
+    lane: int
+    position: int
+    envelope: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acked:
+    """The peer committed: how far it has come in a lane of our log, and what became of positions we pushed."""
+
+    lane: int
+    cursor: int
+    outcomes: tuple[tuple[int, Outcome], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeysAsked:
+    """The peer asks for a circle's later statements and current key; `statement` is the last it holds, or empty."""
+
+    circle: bytes
+    statement: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeysTold:
+    """An answer to our question, or a part of one; nothing in it is verified yet."""
+
+    circle: bytes
+    statements: tuple[bytes, ...]
+    introductions: tuple[bytes, ...]
+    packet: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """The peer said BYE: a ByeCode or a later version's code, and after how many seconds to call again."""
+
+    code: int
+    retry_after: int
+
+
+Event: TypeAlias = Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left
+
+
+class Session:
+    """The state of one session.  `nonce` (32 bytes) is random and used once; `log_epoch` (16 bytes) is our log's."""
+
+    def __init__(self, own: NodeId, peer: NodeId, nonce: bytes, log_epoch: bytes) -> None:
+        if own == peer:
+            raise LocalError(Defect.REFLECTED, "peer", "another node")
+        if len(nonce) != NONCE_BYTES or len(log_epoch) != ID_BYTES:
+            raise LocalError(Defect.WRONG_LENGTH, "nonce, log_epoch", f"{NONCE_BYTES} and {ID_BYTES} bytes")
+        self._own, self._peer = own, peer
+        self._nonce, self._peer_nonce = nonce, b""
+        self._log_epoch = log_epoch
+        self._said, self._heard = State.SILENT, State.SILENT
+        self._scopes: tuple[ScopeKey, ...] = ()
+        self._offered: dict[bytes, bytes] = {}  # the peer's proof, if it has the scope -> tag
+        self._peer_proofs: frozenset[bytes] = frozenset()
+        self._ever_proven: frozenset[bytes] = frozenset()
+        self._highest = [0] * LANES  # position of our log that the peer may speak of
+        self._acked = [0] * LANES
+        self._asked: dict[bytes, int] = {}  # circle -> frames of KEYS still welcome
+        self._owed: dict[bytes, int] = {}  # circle -> frames of KEYS the peer still expects
+
+    @property
+    def proven(self) -> frozenset[bytes]:
+        """Tags of the scopes that both sides proved in their latest INTEREST."""
+        return frozenset(tag for expected, tag in self._offered.items() if expected in self._peer_proofs)
+
+    @property
+    def ended(self) -> bool:
+        """Whether either side said BYE."""
+        return State.ENDED in {self._said, self._heard}
+
+    # What we say.  Each returns a frame, or frames, to send in this order; out of order it raises LocalError.
+
+    def hello(self, now_min: int) -> bytes:
+        """Greet; the first thing to say."""
+        return self._say(Hello(versions=VERSIONS, nonce=self._nonce, log_epoch=self._log_epoch, time_min=now_min))
+
+    def set_scopes(self, scope_keys: Iterable[ScopeKey]) -> None:
+        """Set what the next `interest` proves.
+
+        Raises:
+            LocalError: WRONG_COUNT, more than INTEREST can hold.
+
+        """
+        scopes = tuple({scope.tag: scope for scope in scope_keys}.values())
+        if len(scopes) > MAX_PROOFS:
+            raise LocalError(Defect.WRONG_COUNT, "scopes", f"at most {MAX_PROOFS} scopes", f"{len(scopes)} scopes")
+        self._scopes = scopes
+
+    def interest(self, decoys: bytes) -> bytes:
+        """Prove the scopes that were set; `decoys` are DECOY_BYTES random bytes.  Needs the peer's HELLO.
+
+        It may make scopes `proven` at once, where the peer proved them before.
+        """
+        if not self._peer_nonce:
+            raise LocalError(Defect.WRONG_ORDER, "INTEREST", "the peer's HELLO first")
+        if len(decoys) != DECOY_BYTES:
+            raise LocalError(Defect.WRONG_LENGTH, "decoys", f"{DECOY_BYTES} bytes", f"{len(decoys)} bytes")
+        proofs = {proof(scope.key, self._nonce, self._peer_nonce, self._own) for scope in self._scopes}
+        missing = -len(proofs) % PROOFS_STEP or (0 if proofs else PROOFS_STEP)
+        proofs.update(decoys[at : at + PROOF_BYTES] for at in range(0, missing * PROOF_BYTES, PROOF_BYTES))
+        frame = self._say(Interest(proofs=tuple(sorted(proofs))))
+        self._offered = {
+            proof(scope.key, self._peer_nonce, self._nonce, self._peer): scope.tag for scope in self._scopes
+        }
+        self._ever_proven |= self.proven
+        return frame
+
+    def cursors(self, cursors: Mapping[int, tuple[bytes, int]]) -> bytes:
+        """Tell what we have of the peer's log: (its epoch, position) by lane.  Once, after `interest`."""
+        return self._say(Cursors(cursors=dict(cursors)))
+
+    def push(self, lane: int, position: int, envelope: bytes) -> bytes:
+        """Offer one envelope of our log."""
+        frame = self._say(Push(lane=lane, position=position, envelope=envelope))
+        self._highest[lane] = max(self._highest[lane], position)
+        return frame
+
+    def ack(self, lane: int, cursor: int, outcomes: Iterable[tuple[int, Outcome]]) -> bytes:
+        """Say what became of pushed positions, after the commit.  HELD may be followed by another outcome later."""
+        pairs = tuple(sorted((position, int(outcome)) for position, outcome in dict(outcomes).items()))
+        return self._say(Ack(lane=lane, cursor=cursor, outcomes=pairs))
+
+    def keyreq(self, circle: bytes, statement: bytes) -> bytes:
+        """Ask for a circle's statements since the one held (b"" for none) and its current key."""
+        if circle not in self._asked and len(self._asked) >= MAX_QUESTIONS:
+            raise LocalError(Defect.TOO_LARGE, "circle", f"at most {MAX_QUESTIONS} open questions")
+        frame = self._say(KeyReq(circle=circle, statement=statement))
+        self._asked[circle] = self._asked.get(circle, 0) + MAX_ANSWER_FRAMES
+        return frame
+
+    def keys(
+        self, circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes
+    ) -> list[bytes]:
+        """Answer a question in as many frames as it needs; the key packet comes in the last.
+
+        Raises:
+            LocalError: WRONG_ORDER, the peer did not ask; TOO_LARGE, more frames than one answer may have.
+
+        """
+        parts = _split(circle, statements, introductions, packet)
+        welcome = self._owed.get(circle, 0)
+        if not welcome:
+            raise LocalError(Defect.WRONG_ORDER, "KEYS", "a question first")
+        if len(parts) > welcome:
+            raise LocalError(Defect.TOO_LARGE, "KEYS", f"at most {welcome} frames", f"{len(parts)} frames")
+        frames = [self._say(part) for part in parts]
+        _count_down(self._owed, circle, len(parts))
+        return frames
+
+    def bye(self, code: int, retry_after: int) -> bytes:
+        """Hang up; nothing may be said after it."""
+        return self._say(Bye(code=code, retry_after=retry_after))
+
+    def _say(self, message: Message) -> bytes:
+        kind = kind_of(message)
+        following = TRANSITIONS[self._said].get(kind)
+        if following is None or (kind is not Kind.BYE and self._heard is State.ENDED):
+            raise LocalError(Defect.WRONG_ORDER, kind.name, f"what may be said when {self._said.value}")
+        frame = encode_message(message)
+        self._said = following
+        return frame
+
+    # What we hear
+
+    def receive(self, frame: bytes, now_min: int) -> list[Event]:
+        """Take one frame; return what it means, in order.  `now_min` is our clock, in minutes since 1970.
+
+        Raises:
+            RemoteError: malformed; WRONG_ORDER, what this state does not take, or an answer nobody asked for;
+                UNKNOWN_VERSION, none in common; REFLECTED, our own nonce; OUT_OF_RANGE, an ACK of what was not pushed.
+
+        """
+        message = parse_message(frame)
+        kind = kind_of(message)
+        following = TRANSITIONS[self._heard].get(kind)
+        if following is None:
+            raise RemoteError(Defect.WRONG_ORDER, kind.name, f"what may be said when {self._heard.value}")
+        event = self._take(message, now_min)
+        self._heard = following
+        return [event]
+
+    def _take(self, message: Message, now_min: int) -> Event:
+        event: Event
+        match message:
+            case Hello():
+                event = self._take_hello(message, now_min)
+            case Interest():
+                event = self._take_interest(message)
+            case Cursors():
+                event = self._take_cursors(message)
+            case Push():
+                event = Pushed(lane=message.lane, position=message.position, envelope=message.envelope)
+            case Ack():
+                event = self._take_ack(message)
+            case KeyReq():
+                event = self._take_keyreq(message)
+            case Keys():
+                event = self._take_keys(message)
+            case Bye():
+                event = Left(code=message.code, retry_after=message.retry_after)
+        return event
+
+    def _take_hello(self, hello: Hello, now_min: int) -> Greeted:
+        common = set(VERSIONS) & set(hello.versions)
+        if not common:
+            raise RemoteError(Defect.UNKNOWN_VERSION, "versions", f"one of {VERSIONS}", "none in common")
+        # With one nonce for both, a proof of ours could be shown to us as the peer's in another session.
+        if hello.nonce == self._nonce:
+            raise RemoteError(Defect.REFLECTED, "nonce", "a nonce of the peer's own")
+        self._peer_nonce = hello.nonce
+        return Greeted(
+            version=max(common),
+            peer_epoch=hello.log_epoch,
+            peer_time_min=hello.time_min,
+            ahead_min=hello.time_min - now_min,
+        )
+
+    def _take_interest(self, interest: Interest) -> ScopesProven:
+        self._peer_proofs = frozenset(interest.proofs)
+        tags = self.proven
+        fresh = tags - self._ever_proven
+        self._ever_proven |= tags
+        return ScopesProven(tags=tags, fresh=fresh)
+
+    def _take_cursors(self, cursors: Cursors) -> CursorsTold:
+        for lane, (epoch, position) in cursors.cursors.items():
+            if epoch == self._log_epoch:
+                self._highest[lane] = self._acked[lane] = position
+        return CursorsTold(cursors=cursors.cursors)
+
+    def _take_ack(self, ack: Ack) -> Acked:
+        if not self._acked[ack.lane] <= ack.cursor <= self._highest[ack.lane]:
+            raise RemoteError(Defect.OUT_OF_RANGE, "cursor", "no lower than before, no higher than what was pushed")
+        if ack.outcomes and ack.outcomes[-1][0] > self._highest[ack.lane]:
+            raise RemoteError(Defect.OUT_OF_RANGE, "position", "a position that was pushed")
+        self._acked[ack.lane] = ack.cursor
+        outcomes = tuple((position, Outcome(outcome)) for position, outcome in ack.outcomes)
+        return Acked(lane=ack.lane, cursor=ack.cursor, outcomes=outcomes)
+
+    def _take_keyreq(self, question: KeyReq) -> KeysAsked:
+        if question.circle not in self._owed and len(self._owed) >= MAX_QUESTIONS:
+            raise RemoteError(Defect.TOO_LARGE, "circle", f"at most {MAX_QUESTIONS} open questions")
+        self._owed[question.circle] = self._owed.get(question.circle, 0) + MAX_ANSWER_FRAMES
+        return KeysAsked(circle=question.circle, statement=question.statement)
+
+    def _take_keys(self, keys: Keys) -> KeysTold:
+        if keys.circle not in self._asked:
+            raise RemoteError(Defect.WRONG_ORDER, "KEYS", "an answer to a question of ours")
+        _count_down(self._asked, keys.circle, 1)
+        return KeysTold(
+            circle=keys.circle,
+            statements=keys.statements,
+            introductions=keys.introductions,
+            packet=keys.packet,
+        )
+
+
+def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:
+    welcome[circle] -= frames
+    if not welcome[circle]:
+        del welcome[circle]
+
+
+_FRAME_ROOM: Final = MAX_FRAME - 64  # bytes for the items of one KEYS: kind, circle and lengths of lists taken off
+_ITEM_BYTES: Final = 5  # what frames one item at most
+
+
+def _split(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
+    """Deal statements, then introductions, then the packet, into messages that each fit a frame."""
+    parts: list[Keys] = []
+    told: list[bytes] = []
+    introduced: list[bytes] = []
+    room = _FRAME_ROOM
+    for item, into, most in (
+        *((statement, told, MAX_STATEMENTS_TOLD) for statement in statements),
+        *((introduction, introduced, MAX_INTRODUCTIONS_TOLD) for introduction in introductions),
+    ):
+        if len(item) + _ITEM_BYTES > room or len(into) == most:
+            parts.append(Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=b""))
+            told.clear()
+            introduced.clear()
+            room = _FRAME_ROOM
+        into.append(item)
+        room -= len(item) + _ITEM_BYTES
+    last = Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=packet)
+    if len(packet) + _ITEM_BYTES <= room:
+        return [*parts, last]
+    return [*parts, replace(last, packet=b""), Keys(circle=circle, statements=(), introductions=(), packet=packet)]
