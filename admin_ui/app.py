@@ -1,0 +1,31 @@
+"""The panel's routes, and how they are mounted on the node's local web server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from almenara.admin_ui.guard import guarded
+from almenara.admin_ui.memory import Memory
+from almenara.admin_ui.views import first_run, language, live, sign_in, static, unlock
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from almenara.admin_ui.visit import Route
+    from almenara.node.service import Service
+
+ROUTES: tuple[Route, ...] = (
+    *unlock.ROUTES,
+    *first_run.ROUTES,
+    *sign_in.ROUTES,
+    *language.ROUTES,
+    *live.ROUTES,
+    *static.ROUTES,
+)
+
+
+def mount(app: web.Application, service: Service) -> None:
+    """Add the panel to `app` (entry point group `almenara.panel`)."""
+    memory = Memory()
+    for route in ROUTES:
+        app.router.add_route(route.method, route.path, guarded(route, service, memory))

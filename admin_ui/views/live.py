@@ -1,0 +1,54 @@
+"""Changes as they happen: numbered server-sent events that carry identifiers only; pages fetch themselves again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from aiohttp import ClientConnectionResetError, web
+
+from almenara.admin_ui.security import dress
+from almenara.admin_ui.visit import Route, Visit
+
+if TYPE_CHECKING:
+    from almenara.node.people import SignedIn
+
+PATIENCE = 20.0  # seconds between two signs of life, under the 30 s after which proxies give up
+
+
+async def events(visit: Visit) -> web.StreamResponse:
+    """Follow what changes until the reader leaves, her session ends or the vault closes."""
+    answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    dress(answer)
+    await answer.prepare(visit.request)
+    try:
+        await _follow(visit, answer)
+        await answer.write(b"event: ended\ndata: -\n\n")
+    except ClientConnectionResetError:
+        pass  # the reader left; nothing to say, and above all no address to log
+    return answer
+
+
+async def _follow(visit: Visit, answer: web.StreamResponse) -> None:
+    service = visit.service
+    seen = _last_seen(visit.request, service.last_event)
+    await answer.write(b"retry: 3000\n\n")
+    while not service.locked and await _still(visit):
+        happened = await service.wait_event(seen, PATIENCE)
+        for seen, event in happened:
+            await answer.write(f"id: {seen}\nevent: {event.kind}\ndata: {json.dumps(event.ref)}\n\n".encode())
+        if not happened:
+            await answer.write(b": still here\n\n")
+
+
+async def _still(visit: Visit) -> SignedIn | None:
+    return await visit.service.session(visit.signed_in.token) if visit.signed_in else None
+
+
+def _last_seen(request: web.Request, newest: int) -> int:
+    """Where a stream that broke goes on; a number from before a restart starts over."""
+    told = request.headers.get("Last-Event-ID", "")
+    return min(int(told), newest) if told.isdecimal() else newest
+
+
+ROUTES = (Route("GET", "/events", events),)

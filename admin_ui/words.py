@@ -1,0 +1,31 @@
+"""Words of success: named in the address (`?done=case-saved`), shown until dismissed, the same after a reload."""
+
+from __future__ import annotations
+
+from almenara.node.words import N_
+
+DONE = {
+    "case-saved": N_("The case is saved and complete. It can be shared now."),
+    "case-closed": N_("The case is closed."),
+    "sent": N_("Sent. Acknowledgements appear below as they arrive."),
+    "already-sent": N_("This was already sent; nothing was sent twice."),
+    "invitation-dropped": N_("The invitation is off the screen."),
+    "confirmed": N_("You confirmed the comparison. The other side must confirm it too."),
+    "peer-removed": N_("The organisation is removed and can no longer reach this node."),
+    "circle-created": N_("The circle exists. Invite verified organisations now."),
+    "circle-invited": N_("The invitation to the circle is on its way."),
+    "circle-member-removed": N_("The member is removed, and the circle has a new key."),
+    "circle-accepted": N_("You joined the circle."),
+    "circle-declined": N_("You declined the invitation."),
+    "circle-left": N_("You left the circle."),
+    "person-added": N_("The person can sign in now."),
+    "person-removed": N_("The person can no longer sign in."),
+    "password-set": N_("The password is changed."),
+    "signed-out": N_("You are signed out."),
+}
+
+ROLES = {
+    "admin": N_("Admin"),
+    "case worker": N_("Case worker"),
+    "viewer": N_("Viewer"),
+}
