@@ -17,7 +17,7 @@ class Label(bytes, Enum):
     NODE_ID = b"almenara/1/node-id\0"
     NODE_ID_CHECK = b"almenara/1/node-id-check\0"
 
-    # What a node says of itself: signatures over cards, prekeys, profiles; names of prekeys, certificates (PROTOCOL §1)
+    # What a node says of itself: signatures over cards, prekeys, profiles; names of prekeys and certificates (§1, §2).
     CARD = b"almenara/1/card\0"
     PREKEY = b"almenara/1/prekey\0"
     PREKEY_ID = b"almenara/1/prekey-id\0"

@@ -63,6 +63,17 @@ def test_another_message_is_refused(damaged: Callable[[bytes], Iterator[bytes]])
             signing.verify(KEY.public, Label.OBJECT, other, signature)
 
 
+def test_bytes_do_not_move_between_signature_and_message() -> None:
+    """The library sees both as one string, and would take a longer signature over a shorter message."""
+    message = Label.OBJECT + MESSAGE
+    signature = KEY.sign(Label.OBJECT, MESSAGE)
+    for moved in (1, 12, len(message)):
+        with pytest.raises(SignatureInvalid):
+            signing.verify_unlabelled(KEY.public, message[moved:], signature + message[:moved])
+        with pytest.raises(SignatureInvalid):
+            signing.verify_unlabelled(KEY.public, signature[-moved:] + message, signature[:-moved])
+
+
 def test_another_key_is_refused() -> None:
     """Also one that differs in a single bit, a valid point or not."""
     signature = KEY.sign(Label.OBJECT, MESSAGE)
