@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from make_envelope import KEY, outer, plaintext, sealed
 from vector import NOW, bad, good, newer, node, pack, seed
 
+from almenara.crypto import box
 from almenara.crypto.hashing import digest
 from almenara.crypto.labels import Label
 
@@ -100,6 +102,13 @@ def _good() -> Iterator[Vector]:
         hash=digest(Label.HEADER_HASH, header),
         salt=SALT,
         body=BODY,
+    )
+    yield good(
+        "envelope-circle",
+        "worked-example",
+        "that alert, sealed; the worked example of SPEC.md",
+        {"envelope": sealed(outer(), plaintext(4096, box.OVERHEAD, content(header))), "key": KEY},
+        content=content(header),
     )
     later = slots(type=11, seq=2**32 - 1, prev=seed("previous"), ref_id=b"", expires_min=0, lane=1, tlp=0)
     header = pack(*later.values())
