@@ -6,27 +6,24 @@ waits inside and takes effect when the parent comes.
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from almenara.crypto.identity import NodeId
-from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.errors import Defect, RemoteError
 from almenara.protocol.limits import MINUTES_PER_DAY
-from almenara.protocol.lineage import Exit, Leave, Lineage
 from almenara.protocol.permission import check_permission
+from almenara.protocol.records import Records
 from almenara.protocol.statement import Cut, Role, Statement
-from almenara.protocol.succession import check_successor
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from almenara.protocol.lineage import Exit, Leave, Lineage
     from almenara.protocol.object import Header
 
 ROTATION_DAYS: Final = 7  # an epoch key lives a week; rank r waits r - 1 days longer, so that one steward acts
 GRACE_MINUTES: Final = 2 * MINUTES_PER_DAY  # how long after a successor its predecessor's members may still have sent
-MAX_STATEMENTS: Final = 4_096  # of one circle: 78 years of weeks, or a steward gone wild
-MAX_WAITING: Final = 256  # statements without a known parent: five years of absence
-MAX_RIVALS: Final = 4  # statements of one issuer for one parent that are kept; two already prove a fork
-MAX_LEAVES: Final = 1_024  # of one circle: ten by each of a hundred members
 
 
 class CircleHistory:
@@ -37,12 +34,7 @@ class CircleHistory:
 
     def __init__(self, anchor: Statement) -> None:
         self.circle = anchor.circle_id
-        self._known: dict[bytes, Statement] = {}
-        self._anchors: set[bytes] = set()
-        self._leaves: set[Leave] = set()
-        self._revoked: set[NodeId] = set()
-        self._lineage: Lineage | None = None
-        self.trust(anchor)
+        self._records = Records(anchor)
 
     def trust(self, anchor: Statement) -> None:
         """Trust one more statement without its parent: that of a later invitation.
@@ -51,76 +43,37 @@ class CircleHistory:
             LocalError: it is of another circle.
 
         """
-        if anchor.circle_id != self.circle:
-            raise LocalError(Defect.WRONG_CIRCLE, "circle", "a statement of this circle")
-        self._known[anchor.id] = anchor
-        self._anchors.add(anchor.id)
-        self._lineage = None
+        self._records.trust(anchor)
 
     def add(self, statement: Statement, signer: NodeId) -> None:
-        """Take in a statement whose object's signature, by `signer`, was verified.
+        """Take in a statement whose object's signature, by `signer`, was verified; one that is known changes nothing.
 
         Raises:
             RemoteError: WRONG_CIRCLE; NOT_ALLOWED, its issuer did not sign it; what `check_successor` refuses, where
-                the parent is known; TOO_LARGE, more than MAX_STATEMENTS, or MAX_WAITING without a parent.
+                the parent is known; TOO_LARGE, more statements than one circle may have, or than may wait.
 
         """
-        if statement.circle_id != self.circle:
-            raise RemoteError(Defect.WRONG_CIRCLE, "circle", "a statement of this circle")
         if signer != statement.issuer:
             raise RemoteError(Defect.NOT_ALLOWED, "issuer", "the node that signed the object")
-        if statement.id in self._known:
-            return
-        self._make_room(statement)
-        self._known[statement.id] = statement
-        self._drop_rivals(statement)
-        self._lineage = None
-
-    def _make_room(self, statement: Statement) -> None:
-        parent = self._known.get(statement.parent)
-        if parent is not None:
-            check_successor(parent, statement)
-        elif len(self.waiting) >= MAX_WAITING:
-            raise RemoteError(Defect.TOO_LARGE, "parent", f"at most {MAX_WAITING} statements without their parent")
-        if len(self._known) >= MAX_STATEMENTS:
-            raise RemoteError(Defect.TOO_LARGE, "circle", f"at most {MAX_STATEMENTS} statements")
-
-    def _drop_rivals(self, statement: Statement) -> None:
-        """Keep the lowest hashes of one issuer's children of one parent, so that everybody keeps the same ones."""
-        rivals = sorted(
-            (known.hash, known.id)
-            for known in self._known.values()
-            if known.parent == statement.parent and known.issuer == statement.issuer
-        )
-        for _, rival in rivals[MAX_RIVALS:]:
-            if rival not in self._anchors:
-                del self._known[rival]
+        self._records.add(statement)
 
     def add_leave(self, leave: Leave) -> None:
         """Take in a leave whose object was verified; it waits until the statement it was sent under is known.
 
         Raises:
-            RemoteError: TOO_LARGE, more than MAX_LEAVES.
+            RemoteError: TOO_LARGE, more leaves than one circle may have.
 
         """
-        if leave not in self._leaves and len(self._leaves) >= MAX_LEAVES:
-            raise RemoteError(Defect.TOO_LARGE, "leave", f"at most {MAX_LEAVES} leaves")
-        self._leaves.add(leave)
-        self._lineage = None
+        self._records.add_leave(leave)
 
     def add_revocation(self, node: NodeId) -> None:
         """Put a node out for ever: its root keys signed a card with status *revoked*."""
-        self._revoked.add(node)
-        self._lineage = None
+        self._records.add_revocation(node)
 
     @property
     def lineage(self) -> Lineage:
-        """The judged tree; computed when first asked for after something new."""
-        if self._lineage is None:
-            self._lineage = Lineage(
-                dict(self._known), frozenset(self._anchors), frozenset(self._leaves), frozenset(self._revoked)
-            )
-        return self._lineage
+        """The judged tree."""
+        return self._records.lineage
 
     @property
     def current(self) -> Statement:
@@ -140,7 +93,7 @@ class CircleHistory:
     @property
     def waiting(self) -> frozenset[bytes]:
         """Ids of statements without effect so far: a parent, or the leave they rest on, is not known."""
-        return frozenset(self._known.keys() - self.lineage.valid.keys())
+        return self._records.ids - self.lineage.valid.keys()
 
     @property
     def forks(self) -> tuple[tuple[Statement, ...], ...]:
@@ -152,6 +105,13 @@ class CircleHistory:
         return tuple(
             tuple(sorted(rivals, key=lambda rival: rival.hash)) for rivals in found.values() if len(rivals) > 1
         )
+
+    @property
+    def stranded(self) -> frozenset[NodeId]:
+        """Nodes that only a losing branch admitted: to be asked again, and admitted by the next statement."""
+        lost = self.lineage.valid.keys() - {statement.id for statement in self.chain}
+        admitted = (node for statement in lost for node in self.lineage.admitted(self.lineage.valid[statement]))
+        return frozenset(admitted) - self.current.nodes - self.out
 
     def find(self, statement_id: bytes) -> Statement | None:
         """Return a valid statement, losing branches included; None when it is not known, or waits."""
@@ -168,15 +128,21 @@ class CircleHistory:
     def since(self, statement_id: bytes) -> tuple[Statement, ...]:
         """Return what the holder of one statement lacks, in an order in which parents come first (KEYREQ).
 
-        That is everything valid from where its line meets the winning chain; everything known for an unknown id.
+        That is everything valid from where its line meets the winning chain (everything known, for an unknown id), and
+        the losing branches on which a present member was removed, however old.
         """
         held = self.find(statement_id)
-        chain = {statement.id: statement for statement in self.chain}
+        chain = {statement.id for statement in self.chain}
         line = self.lineage.line(held) if held is not None else iter(())
         meeting = next((step for step in line if step.id in chain), None)
         floor = meeting.number if meeting is not None else 0
-        late = (known for known in self.lineage.valid.values() if known.number >= floor and known.id != statement_id)
-        return tuple(sorted(late, key=lambda statement: (statement.number, statement.hash)))
+        lacking = {known.id: known for known in self.lineage.valid.values() if known.number >= floor}
+        for node in self.out & self.current.nodes:
+            for exit_ in self.lineage.exits.get(node, ()):
+                branch = takewhile(lambda step: step.id not in chain, self.lineage.line(exit_.at))
+                lacking.update((step.id, step) for step in branch)
+        lacking.pop(statement_id, None)
+        return tuple(sorted(lacking.values(), key=lambda statement: (statement.number, statement.hash)))
 
     def leaves(self) -> tuple[Leave, ...]:
         """Every leave that counts, in a stable order: goes with `since` to whoever asks."""

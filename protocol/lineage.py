@@ -140,25 +140,48 @@ class Lineage:
         return beside, parent.stewards.index(child.issuer), child.hash
 
     @cached_property
+    def root(self) -> Statement:
+        """The oldest known ancestor of the latest anchor."""
+        anchor = max((self.valid[anchor] for anchor in self._anchors & self.valid.keys()), key=_by_number)
+        return tuple(self.line(anchor))[-1]
+
+    def _tree(self) -> dict[bytes, Statement]:
+        """Return the root and all its valid descendants, by id."""
+        tree = {self.root.id: self.root}
+        for statement in sorted(self.valid.values(), key=_by_number):
+            parent = self._parents.get(statement.id)
+            if parent is not None and parent.id in tree:
+                tree[statement.id] = statement
+        return tree
+
+    @cached_property
     def chain(self) -> tuple[Statement, ...]:
         """The winning line, oldest known statement first."""
-        anchor = max((self.valid[anchor] for anchor in self._anchors & self.valid.keys()), key=_by_number)
-        step = tuple(self.line(anchor))[-1]
+        step = self.root
         chain = [step]
         while family := self.children.get(step.id):
             step = family[0]
             chain.append(step)
         return tuple(chain)
 
+    def admitted(self, statement: Statement) -> frozenset[NodeId]:
+        """Return the nodes that are members here and were none in the parent."""
+        parent = self._parents.get(statement.id)
+        return statement.nodes - parent.nodes if parent is not None else frozenset()
+
     @cached_property
     def exits(self) -> dict[NodeId, tuple[Exit, ...]]:
-        """Every removal by a valid statement and every leave under one, by node."""
+        """Every removal by a valid statement and every leave under one, by node.
+
+        Only of the tree that the winning chain belongs to: what another anchor knows counts once a line joins them.
+        """
+        tree = self._tree()
         exits: dict[NodeId, list[Exit]] = {}
-        for statement in self.valid.values():
+        for statement in tree.values():
             for node, cuts in statement.removed:
                 exits.setdefault(node, []).append(Exit(node=node, at=statement, cuts=cuts))
         for leave in self._leaves:
-            at = self.valid.get(leave.statement)
+            at = tree.get(leave.statement)
             if at is not None and self._counts(leave):
                 exits.setdefault(leave.author, []).append(
                     Exit(node=leave.author, at=at, cuts=(leave.cut,), leave=leave)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_MEMBERS: Final = 100  # people cannot know more organisations by name; with 20 removals it fits 16,384 bytes
 MAX_REMOVED: Final = 100  # in one statement: everybody of a full circle
 MAX_CUTS: Final = 3  # incarnations of one removed author whose last header is named: the live ones of a node
-MAX_STATEMENT: Final = 32_768  # bytes of a body; the fields allow at most 25,828
+MAX_STATEMENT: Final = 24_843  # bytes of a body: exactly what the longest slots need; its object fits 65,536
 RED: Final = 4  # TLP:RED as a header and a ceiling write it: direct circles only
 DIRECT_NODES: Final = 2
 
@@ -274,8 +274,8 @@ def found_direct(
 
 
 def _check(statement: Statement) -> None:
-    _check_beginning(statement)
     _check_lists(statement)
+    _check_beginning(statement)
     if statement.direct:
         _check_direct(statement)
     elif statement.max_tlp >= RED:
