@@ -51,21 +51,28 @@ class Acceptor:
         self._total = unknown_total
         self._unknown: Counter[str] = Counter()
         self._sockets: list[socket.socket] = []
+        self._open = False
+        self._arrived: set[socket.socket] = set()  # accepted, and not yet a transport's
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, host: str, port: int) -> None:
         """Listen; port 0 takes a free one. Raises AddressUnavailable."""
         self._sockets = await listening_sockets(host, port)
         self.port = int(self._sockets[0].getsockname()[1])
+        self._open = True
         for sock in self._sockets:
-            self._spawn(self._accept(sock))
+            self._watch(sock)
 
     async def close(self) -> None:
         """Stop listening and drop handshakes under way; connections already admitted are the listener's."""
+        self._open = False
+        sockets, self._sockets = self._sockets, []
+        for sock in sockets:
+            asyncio.get_running_loop().remove_reader(sock)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for sock in self._sockets:
+        for sock in (*sockets, *self._arrived):
             sock.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
@@ -73,18 +80,26 @@ class Acceptor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _accept(self, listening: socket.socket) -> None:
+    def _watch(self, listening: socket.socket) -> None:
+        if self._open:
+            asyncio.get_running_loop().add_reader(listening, self._accept, listening)
+
+    def _accept(self, listening: socket.socket) -> None:
+        # Not loop.sock_accept: cancelled at the wrong moment, it forgets a connection that it has accepted.
         loop = asyncio.get_running_loop()
-        while True:
-            try:
-                sock, address = await loop.sock_accept(listening)
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    await asyncio.sleep(_PAUSE_SECONDS)
-                continue
-            self._spawn(self._admit(sock, origin(address[0])))
+        try:
+            sock, address = listening.accept()
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                loop.remove_reader(listening)
+                loop.call_later(_PAUSE_SECONDS, self._watch, listening)
+            return
+        sock.setblocking(False)
+        self._arrived.add(sock)
+        self._spawn(self._admit(sock, origin(address[0])))
 
     async def _admit(self, sock: socket.socket, place: str) -> None:
+        self._arrived.discard(sock)
         if self._unknown[place] >= self._per_origin or self._unknown.total() >= self._total:
             sock.close()
             return

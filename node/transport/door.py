@@ -95,7 +95,7 @@ class Door:
         """
         self._pem_path = pem_path
         self._password = password
-        self._own = _certificate_in(pem_path)
+        self.certificate = _certificate_in(pem_path)  # our own, DER
         self._pins: dict[bytes, bytes] = {}
         self._owners: dict[bytes, bytes] = {}
         self._live: dict[bytes, set[Cut]] = {}
@@ -107,17 +107,26 @@ class Door:
         """Let this node in under this certificate from the next connection on; another one it had is dropped and cut.
 
         Raises:
-            CertificateTaken: another peer, or this node itself, already uses the certificate.
+            CertificateTaken: as `check_free`.
 
         """
-        if self._owners.get(certificate, node_id) != node_id or certificate == self._own:
-            raise CertificateTaken("the certificate is already another node's")
+        self.check_free(node_id, certificate)
         if self._pins.get(node_id) == certificate:
             return
         self.unpin(node_id)
         self._pins[node_id] = certificate
         self._owners[certificate] = node_id
         self._current = None
+
+    def check_free(self, node_id: bytes, certificate: bytes) -> None:
+        """Check that a node may claim a certificate: a card can name any, a handshake proves only who holds the key.
+
+        Raises:
+            CertificateTaken: another peer, or this node itself, already uses it.
+
+        """
+        if self._owners.get(certificate, node_id) != node_id or certificate == self.certificate:
+            raise CertificateTaken("the certificate is already another node's")
 
     def unpin(self, node_id: bytes) -> None:
         """Forget a node's certificate and cut its live links now; does nothing for a node that is not pinned."""

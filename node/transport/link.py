@@ -67,13 +67,10 @@ class Channel:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._ws.send_bytes(message)
-        except TimeoutError:
-            self.cut(CloseReason.STALLED)
-        except ConnectionError:
-            self._break(CloseReason.LOST)
-        if self._broken is not None:
+        except (TimeoutError, ConnectionError) as error:
+            self.cut(CloseReason.STALLED if isinstance(error, TimeoutError) else CloseReason.LOST)
             await self._ws.close()  # the line is gone; this frees what aiohttp holds of it
-            raise LinkClosed(self._broken)
+            raise LinkClosed(self._broken or CloseReason.CLOSED) from None
 
     async def receive(self) -> bytes | None:
         """Return the next message, or None once the channel was closed in order. Raises LinkClosed."""
