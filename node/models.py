@@ -1,6 +1,6 @@
 """The objects of SCHEMAS §8, once: panel, REST API (OpenAPI), CLI and `almenara schema` all speak these.
 
-Instants are RFC 3339 text, identifiers the text forms of SCHEMAS §1. A member that is absent is left out (`dump`), never null.
+Instants are RFC 3339 text, identifiers the text forms of SCHEMAS §1. An absent member is left out (`dump`), never null.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class NodeProblem(Model):
 
 
 class PeerCount(Model):
+    """Verified peers, and how many of them are connected now."""
+
     verified: int
     connected: int
 
@@ -53,6 +55,8 @@ class Status(Model):
 
 
 class InvitationMade(Model):
+    """`almenara invite`."""
+
     invitation: str
     expires_at: str
 
@@ -79,24 +83,31 @@ class Peer(Model):
 
 
 class Peers(Model):
+    """`almenara peers`."""
+
     peers: list[Peer]
 
 
 class PeerChanged(Model):
+    """What a change made of a peer."""
+
     node_id: str
     state: PeerState
 
 
 CircleState = Literal["invited", "accepted", "active", "left", "removed"]
+RoleInCircle = Literal["steward", "member", "subscriber"]
 MemberState = Literal["invited", "accepted", "active", "left", "removed"]
 
 
 class Member(Model):
+    """One organisation in a circle."""
+
     node_id: str
     name: str
     kind: str = "organisation"
     country: str | None = None
-    role: Literal["steward", "member", "subscriber"] = "member"
+    role: RoleInCircle = "member"
     state: MemberState
     verified: bool
     vouched_by: str | None = None
@@ -112,6 +123,8 @@ class CircleNew(Model):
 
 
 class Circle(Model):
+    """A circle as we see it (SCHEMAS §4)."""
+
     circle_id: str
     name: str
     tier: TierName
@@ -126,27 +139,37 @@ class Circle(Model):
 
 
 class Circles(Model):
+    """`almenara circle list`."""
+
     circles: list[Circle]
 
 
 class MemberChanged(Model):
+    """What a change made of a member."""
+
     circle_id: str
     node_id: str
     state: MemberState
 
 
 class CircleChanged(Model):
+    """What a change made of our own standing."""
+
     circle_id: str
     state: CircleState
 
 
 class CaseAdded(Model):
+    """`almenara case add`."""
+
     case_id: str
     state: Literal["draft", "ready"]
     warnings: list[dict[str, Any]] = []
 
 
 class SentTo(Model):
+    """One circle a case was sent to."""
+
     circle_id: str
     alert_id: str
 
@@ -165,6 +188,8 @@ class CaseRecord(Model):
 
 
 class CaseSummary(Model):
+    """A case in a list."""
+
     case_id: str
     state: Literal["draft", "ready", "closed"]
     title: str = ""
@@ -173,10 +198,14 @@ class CaseSummary(Model):
 
 
 class Cases(Model):
+    """`almenara case list`."""
+
     cases: list[CaseSummary]
 
 
 class ImportLine(Model):
+    """What became of one line."""
+
     line: int
     case_id: str | None = None
     state: Literal["ready", "draft", "refused"]
@@ -184,6 +213,8 @@ class ImportLine(Model):
 
 
 class Imported(Model):
+    """`almenara case import`."""
+
     ready: int
     drafts: int
     refused: int
@@ -191,6 +222,8 @@ class Imported(Model):
 
 
 class Recipient(Model):
+    """An organisation that would receive an alert."""
+
     node_id: str
     name: str
     kind: str = "organisation"
@@ -229,6 +262,8 @@ class Preview(Model):
 
 
 class AlertSent(Model):
+    """`alert send`."""
+
     alert_id: str
     circle_id: str
     body_sha256: str
@@ -236,6 +271,8 @@ class AlertSent(Model):
 
 
 class Author(Model):
+    """Who wrote an alert."""
+
     node_id: str
     name: str
     verified: bool
@@ -281,11 +318,15 @@ class AlertDetail(Alert):
 
 
 class Inbox(Model):
+    """`almenara inbox`: `next` is the cursor to go on from."""
+
     alerts: list[Alert]
     next: str
 
 
 class Sent(Model):
+    """Our own alerts, newest first."""
+
     alerts: list[AlertDetail]
 
 
@@ -293,10 +334,14 @@ RoleName = Literal["admin", "case worker", "viewer"]
 
 
 class Person(Model):
+    """Somebody who may sign in."""
+
     name: str
     role: RoleName
     created_at: str
 
 
 class People(Model):
+    """Everybody who may sign in."""
+
     people: list[Person]

@@ -1,7 +1,7 @@
 """What a person or a program is told when something is refused (RFC 9457; SCHEMAS §8).
 
-A `Problem` says which rule refused, which field, what was expected and what came. `got` of a local-only field is its type
-and length, never its text. Titles are `node.words` constants, so the panel can show them in its reader's language.
+A `Problem` says which rule refused, which field, what was expected and what came. `got` of a local-only field is its
+type and length, never its text. Titles are `node.words` constants, so the panel can show them in its reader's language.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Kind(StrEnum):
     PLACE_UNKNOWN = "place-unknown"
     CONSENT_MISSING = "consent-missing"
     AUDIENCE_EMPTY = "audience-empty"
-    SECRET_WOULD_LEAVE = "secret-would-leave"
+    SECRET_WOULD_LEAVE = "secret-would-leave"  # noqa: S105 - the name of a problem
     TLP_ABOVE_CIRCLE = "tlp-above-circle"
     TOO_LARGE = "too-large"
     ALREADY_SENT = "already-sent"
@@ -34,7 +34,7 @@ class Kind(StrEnum):
     INVITATION_INVALID = "invitation-invalid"
     UNREACHABLE = "unreachable"
     LOCKED = "locked"
-    WRONG_PASSPHRASE = "wrong-passphrase"
+    WRONG_PASSPHRASE = "wrong-passphrase"  # noqa: S105 - the name of a problem
     HOME_IN_USE = "home-in-use"
     NOT_ALLOWED = "not-allowed"
     AUDIENCE_CHANGED = "audience-changed"

@@ -1,0 +1,86 @@
+"""How far our own alerts have come, recipient by recipient (SCHEMAS §4): queued, sent, stored, carried, failed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from almenara.node.storage.rows import DeliveryRow
+from almenara.node.words import N_
+from almenara.protocol.session import Outcome
+
+if TYPE_CHECKING:
+    from almenara.crypto.identity import NodeId
+    from almenara.node.clock import Clock
+    from almenara.node.events import Events
+    from almenara.node.storage.engine import Store, Transaction
+
+WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
+REFUSED_THERE = N_("Their node refused it.")
+CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
+
+
+class Deliveries:
+    """Watches the envelopes of our own alerts; everything else passes by without touching the database."""
+
+    def __init__(self, store: Store, clock: Clock, events: Events) -> None:
+        self._store, self._clock, self._events = store, clock, events
+        self._open: dict[bytes, dict[bytes, str]] = defaultdict(dict)  # envelope -> recipient -> state, until stored
+
+    async def load(self) -> None:
+        """Take up what a restart left open."""
+        async with self._store.read() as tx:
+            for row in await tx.deliveries.open():
+                self._open[row.envelope_id][row.node_id] = row.state
+
+    async def queue(self, tx: Transaction, alert_id: bytes, envelope_id: bytes, recipients: list[NodeId]) -> None:
+        """A new alert of ours, in the transaction that appends it to the log."""
+        rows = [DeliveryRow(alert_id, envelope_id, node.raw, "queued", None, None, "") for node in recipients]
+        await tx.deliveries.insert(rows)
+
+    def watch(self, envelope_id: bytes, recipients: list[NodeId]) -> None:
+        """After that transaction's commit."""
+        self._open[envelope_id] = {node.raw: "queued" for node in recipients}
+
+    async def sent(self, peer: NodeId, envelope_id: bytes) -> None:
+        """The envelope went out on the peer's link."""
+        if self._open.get(envelope_id, {}).get(peer.raw) != "queued":
+            return
+        self._open[envelope_id][peer.raw] = "sent"
+        async with self._store.write() as tx:
+            await tx.deliveries.set(envelope_id, peer.raw, state="sent", sent_at=self._clock())
+        self._events.publish("delivery", envelope_id.hex())
+
+    async def acknowledged(self, peer: NodeId, outcomes: list[tuple[bytes, Outcome]]) -> None:
+        """What a peer said after its commit; only *stored* ends the waiting."""
+        watched = [(envelope_id, outcome) for envelope_id, outcome in outcomes if envelope_id in self._open]
+        if not watched:
+            return
+        async with self._store.write() as tx:
+            for envelope_id, outcome in watched:
+                await self._record(tx, envelope_id, peer.raw, outcome)
+        for envelope_id, _ in watched:
+            self._events.publish("delivery", envelope_id.hex())
+
+    async def _record(self, tx: Transaction, envelope_id: bytes, peer: bytes, outcome: Outcome) -> None:
+        open_here = self._open[envelope_id]
+        match outcome:
+            case Outcome.STORED:
+                if open_here.pop(peer, None) is not None:
+                    await tx.deliveries.set(envelope_id, peer, state="stored", stored_at=self._clock(), reason="")
+                for other in [node for node, state in open_here.items() if state == "queued"]:
+                    await self._carry(tx, envelope_id, other)
+                if not open_here:
+                    del self._open[envelope_id]
+            case Outcome.HELD if peer in open_here:
+                await tx.deliveries.set(envelope_id, peer, state="sent", reason=WAITING_FOR_KEY)
+            case Outcome.REFUSED if peer in open_here:
+                open_here[peer] = "failed"
+                await tx.deliveries.set(envelope_id, peer, state="failed", reason=REFUSED_THERE)
+
+    async def _carry(self, tx: Transaction, envelope_id: bytes, recipient: bytes) -> None:
+        """Somebody in the circle holds it for a member that we cannot reach ourselves."""
+        peer = await tx.peers.get(recipient)
+        if peer is None or peer.state != "verified":
+            self._open[envelope_id][recipient] = "carried"
+            await tx.deliveries.set(envelope_id, recipient, state="carried", reason=CARRIED)

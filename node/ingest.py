@@ -1,0 +1,347 @@
+"""From socket to committed row: envelopes are opened, checked and take effect, a transaction per batch (DESIGN §6).
+
+One bad envelope never stops the next: it is put in quarantine with its reason and the cursor moves on. Effects are
+unique by (author, circle, incarnation, seq), and acknowledgements leave after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import structlog
+
+from almenara.crypto.identity import NodeId
+from almenara.node.authoring import object_row
+from almenara.node.clock import MINUTE_MS, Clock, minute_of
+from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
+from almenara.protocol.alert import parse_view
+from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
+from almenara.protocol.errors import Defect, NewerVersion, ProtocolError, RemoteError
+from almenara.protocol.object import (
+    Header,
+    ObjectType,
+    SignedObject,
+    check_against_envelope,
+    check_size,
+    parse_object,
+    verify_object,
+)
+from almenara.protocol.session import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from almenara.node.circles import Circles
+    from almenara.node.events import Events
+    from almenara.node.exchange import Arrival, Exchange
+    from almenara.node.keyring import Keyring
+    from almenara.node.storage.engine import Store, Transaction
+
+BATCH = 512  # envelopes per transaction: each touched page is encrypted once (measured: larger batches gain little)
+QUEUE = 1024  # envelopes waiting; beyond, links push back
+HELD_POOL_BYTES = 16 * 1024 * 1024  # unknown key ids wait here, per scope (PROTOCOL §6)
+EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
+
+OPENED, HELD, CARRIED, REFUSED = "opened", "held", "carried", "refused"
+_OUTCOME = {
+    OPENED: Outcome.STORED,
+    "own": Outcome.STORED,
+    HELD: Outcome.HELD,
+    CARRIED: Outcome.HELD,
+    REFUSED: Outcome.REFUSED,
+}
+
+_MAY_COME = {Defect.WRONG_STATEMENT, Defect.UNKNOWN_AUTHOR}  # a statement or a card on its way settles these
+
+log = structlog.get_logger()
+
+
+class Undecided(Exception):  # noqa: N818 - a verdict, not a failure
+    """The envelope cannot be judged yet: its key, its statement or its author's card is still to come."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction is about to write."""
+
+    now: int
+    rows: list[EnvelopeRow] = field(default_factory=list)
+    objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
+    alerts: list[AlertRow] = field(default_factory=list)
+    refused: list[QuarantineRow] = field(default_factory=list)
+    seen: dict[bytes, str] = field(default_factory=dict)
+    late: list[bytes] = field(default_factory=list)  # held before, opened now
+
+
+class Ingest:
+    """The one writer of received envelopes."""
+
+    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Clock, events: Events) -> None:
+        self._store, self._keyring, self._circles = store, keyring, circles
+        self._clock, self._events = clock, events
+        self._queue: asyncio.Queue[Arrival] = asyncio.Queue(QUEUE)
+        self._waiting: dict[bytes, list[Arrival]] = {}  # whom to tell when a held envelope opens
+        self.on_growth: Callable[[], None] = lambda: None
+
+    async def submit(self, arrival: Arrival) -> None:
+        """Queue one envelope; waits while the queue is full."""
+        await self._queue.put(arrival)
+
+    async def run(self) -> None:
+        """For ever: take what has come, write it, answer."""
+        while True:
+            arrivals = [await self._queue.get()]
+            while len(arrivals) < BATCH and not self._queue.empty():
+                arrivals.append(self._queue.get_nowait())
+            await self.take(arrivals)
+
+    async def take(self, arrivals: list[Arrival]) -> None:
+        """Write one batch and answer it. After a failed commit nothing was answered, so the peer sends again."""
+        batch = Batch(self._clock())
+        outcomes: list[Outcome] = []
+        async with self._store.write() as tx:
+            ids = [envelope_id(arrival.envelope) for arrival in arrivals]
+            known = await tx.log.known(ids)
+            for found, arrival in zip(ids, arrivals, strict=True):
+                state = known[found][1] if found in known else batch.seen.get(found)
+                state = state or await self._receive(tx, batch, arrival, found)
+                batch.seen[found] = state
+                outcomes.append(_OUTCOME[state])
+            await self._write(tx, batch)
+            await self._reconsider(tx, batch)
+            await self._move_cursors(tx, arrivals)
+        self._circles.settled()
+        self._answer(arrivals, outcomes)
+        self._tell(batch)
+
+    async def _receive(self, tx: Transaction, batch: Batch, arrival: Arrival, found: bytes) -> str:
+        """Judge one new envelope; returns the state it is kept in."""
+        source = arrival.exchange.peer.raw
+        try:
+            outer = parse_outer(arrival.envelope)
+            row = _envelope_row(outer, arrival.envelope, found, source, batch.now)
+            self._check_life(outer, batch.now)
+            try:
+                state = await self._judge(tx, batch, outer, row)
+            except (Undecided, NewerVersion):
+                state = await self._hold(tx, row)
+                self._remember(found, arrival)
+            batch.rows.append(replace(row, state=state))
+        except ProtocolError as error:
+            batch.refused.append(_quarantined(error, source, found, len(arrival.envelope), batch.now))
+            log.info("envelope-refused", peer=arrival.exchange.peer.short, defect=str(error.kind), field=error.field)
+            return REFUSED
+        else:
+            return state
+
+    @staticmethod
+    def _check_life(outer: Outer, now: int) -> None:
+        if is_past_life(outer, minute_of(now)):
+            raise RemoteError(Defect.PAST_LIFE, "created_hour")
+
+    async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, row: EnvelopeRow) -> str:
+        """Open it and let it take effect. Raises `RemoteError`, or `Undecided` when something else must come first."""
+        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS:
+            raise Undecided
+        if outer.suite is Suite.X_WING:
+            return await self._judge_packet(tx, outer, row)
+        held = self._keyring.open_with(outer.kid)
+        if held is None:
+            raise Undecided
+        signed = parse_object(open_circle(row.data, held.key))
+        check_size(signed.header.type, len(row.data))
+        if held.pending and signed.header.type is not ObjectType.STATEMENT:
+            raise Undecided
+        check_against_envelope(signed.header, outer, circle=held.circle_id, statement=held.statement_id, cls=held.cls)
+        await self._accept(tx, batch, signed, row)
+        return OPENED
+
+    async def _judge_packet(self, tx: Transaction, outer: Outer, row: EnvelopeRow) -> str:
+        secret = self._keyring.prekey(outer.kid)
+        if secret is None:
+            raise Undecided
+        await self._circles.take_packet(tx, open_packet(row.data, self._circles.own, secret), NodeId(row.source))
+        return OPENED
+
+    async def _accept(self, tx: Transaction, batch: Batch, signed: SignedObject, row: EnvelopeRow) -> None:
+        """The checks of PROTOCOL §5.6 before any effect, then the effect."""
+        header = signed.header
+        if header.type is ObjectType.STATEMENT:
+            await self._circles.take_statement(tx, signed)
+        else:
+            self._check_author(signed, minute_of(batch.now))
+            await self._effect(tx, batch, signed, row)
+        batch.objects.append((signed, row.envelope_id))
+
+    def _check_author(self, signed: SignedObject, now_min: int) -> None:
+        try:
+            self._circles.check_author(signed.header, signed.hash)
+            public = self._circles.cards.sign_public(signed.header, now_min)
+        except RemoteError as error:
+            if error.kind in _MAY_COME:
+                raise Undecided from error
+            raise
+        verify_object(signed, public)
+
+    async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, row: EnvelopeRow) -> None:
+        if signed.header.type is ObjectType.ALERT:
+            batch.alerts.append(self._alert_row(signed, batch.now))
+        elif not await self._already(tx, signed):
+            await self._circles.take_object(tx, signed, NodeId(row.source))
+
+    def _alert_row(self, signed: SignedObject, now: int) -> AlertRow:
+        header, body = signed.header, signed.body
+        self._check_tier(header, body)
+        return AlertRow(
+            position=None,
+            alert_id=header.ref_id,
+            author=header.author,
+            circle_id=header.circle,
+            statement_id=header.statement,
+            revision=header.revision,
+            type="Alert",
+            tlp=header.tlp,
+            state="current",
+            created_at=header.created_min * MINUTE_MS,
+            received_at=now,
+            expires_at=header.expires_min * MINUTE_MS,
+            body=body,
+            body_sha256=sha256(body).digest(),
+            own=False,
+            case_id=None,
+        )
+
+    def _check_tier(self, header: Header, body: bytes) -> None:
+        """A view must be of its circle's tier; a schema newer than ours is kept without a look inside."""
+        try:
+            view = parse_view(body)
+        except NewerVersion:
+            return
+        expected = self._circles.tier(header.circle)
+        if view["tier"] != expected:
+            raise RemoteError(Defect.NOT_ALLOWED, "tier", str(expected), str(view["tier"]))
+
+    @staticmethod
+    async def _already(tx: Transaction, signed: SignedObject) -> bool:
+        """Whether this place in its author's chain is taken: another sealing of the same object does nothing."""
+        header = signed.header
+        return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
+
+    async def _hold(self, tx: Transaction, row: EnvelopeRow) -> str:
+        """Keep what cannot be opened yet, as long as its scope is ours and the scope's pool has room."""
+        if row.tag not in self._keyring.scopes(row.created_hour):
+            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        if await tx.log.held_bytes(row.tag) + len(row.data) > HELD_POOL_BYTES:
+            raise RemoteError(Defect.TOO_LARGE, "pool")
+        return HELD if row.suite == Suite.CIRCLE else CARRIED
+
+    def _remember(self, found: bytes, arrival: Arrival) -> None:
+        while len(self._waiting) >= QUEUE:
+            self._waiting.pop(next(iter(self._waiting)))
+        self._waiting.setdefault(found, []).append(arrival)
+
+    # the transaction's end, and after it
+
+    async def _write(self, tx: Transaction, batch: Batch) -> None:
+        await tx.log.append(batch.rows)
+        keys = {(s.header.author, s.header.circle, s.header.incarnation) for s, _ in batch.objects}
+        chains = await tx.chains.get_or_create(sorted(keys))
+        rows: list[ObjectRow] = []
+        heads: dict[int, tuple[int, bytes]] = {}
+        for signed, found in batch.objects:
+            header = signed.header
+            chain_id = chains[header.author, header.circle, header.incarnation]
+            rows.append(object_row(signed, chain_id, found, batch.now))
+            if header.seq >= heads.get(chain_id, (-1, b""))[0]:
+                heads[chain_id] = (header.seq, signed.hash)
+        await tx.chains.insert_objects(rows)
+        await tx.chains.raise_heads([(chain_id, seq, digest) for chain_id, (seq, digest) in heads.items()])
+        await tx.alerts.insert(batch.alerts)
+        await tx.quarantine.add(batch.refused)
+
+    async def _reconsider(self, tx: Transaction, batch: Batch) -> None:
+        """A key, statement or card has come: look again at what waited for it."""
+        while self._circles.take_news():
+            again = Batch(batch.now)
+            for row in await tx.log.held(self._keyring.kids()):
+                try:
+                    await self._judge(tx, again, parse_outer(row.data), row)
+                except (Undecided, NewerVersion):
+                    continue
+                except ProtocolError as error:
+                    again.refused.append(_quarantined(error, row.source, row.envelope_id, len(row.data), batch.now))
+                    await tx.log.set_state([row.envelope_id], REFUSED)
+                    continue
+                await tx.log.set_state([row.envelope_id], OPENED)
+                batch.late.append(row.envelope_id)
+            await self._write(tx, again)
+            batch.alerts.extend(again.alerts)
+
+    async def reconsider(self) -> None:
+        """The same, when the news came by another way than an envelope."""
+        batch = Batch(self._clock())
+        async with self._store.write() as tx:
+            await self._reconsider(tx, batch)
+        self._circles.settled()
+        self._tell(batch)
+
+    @staticmethod
+    async def _move_cursors(tx: Transaction, arrivals: list[Arrival]) -> None:
+        reached: dict[tuple[bytes, int], tuple[bytes, int]] = {}
+        for arrival in arrivals:
+            key = (arrival.exchange.peer.raw, arrival.lane)
+            last = reached.get(key, (b"", 0))[1]
+            reached[key] = (arrival.exchange.peer_epoch, max(arrival.position, last))
+        for (peer, lane), (epoch, position) in reached.items():
+            await tx.log.raise_incoming(peer, lane, epoch, position)
+
+    @staticmethod
+    def _answer(arrivals: list[Arrival], outcomes: list[Outcome]) -> None:
+        answers: dict[tuple[int, int], tuple[Exchange, list[tuple[int, Outcome]]]] = {}
+        for arrival, outcome in zip(arrivals, outcomes, strict=True):
+            key = (id(arrival.exchange), arrival.lane)
+            answers.setdefault(key, (arrival.exchange, []))[1].append((arrival.position, outcome))
+        for (_, lane), (exchange, positions) in answers.items():
+            exchange.acknowledge(lane, positions)
+
+    def _tell(self, batch: Batch) -> None:
+        for found in batch.late:
+            for arrival in self._waiting.pop(found, []):
+                arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
+        if batch.rows:
+            self.on_growth()
+        for row in batch.alerts:
+            self._events.publish("inbox", row.alert_id.hex())
+
+
+def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, now: int) -> EnvelopeRow:
+    return EnvelopeRow(
+        envelope_id=found,
+        tag=outer.tag,
+        created_hour=outer.created_hour,
+        cls=outer.cls,
+        lane=outer.lane,
+        kid=outer.kid,
+        suite=int(outer.suite),
+        source=source,
+        recipient=b"",
+        data=envelope,
+        state=HELD,
+        received_at=now,
+    )
+
+
+def _quarantined(error: ProtocolError, source: bytes, found: bytes, size: int, now: int) -> QuarantineRow:
+    return QuarantineRow(
+        at=now,
+        peer=source,
+        reason=str(error.kind),
+        field=error.field,
+        expected=error.expected,
+        got=error.got,
+        envelope_id=found,
+        size=size,
+    )

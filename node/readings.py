@@ -1,0 +1,126 @@
+"""Alerts as people read them: the inbox, our own with their recipients, one in full (SCHEMAS §8)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from almenara.crypto.identity import NodeId
+from almenara.node import models
+from almenara.node.casebook import id_text, parse_id
+from almenara.node.clock import Clock, rfc3339
+from almenara.node.problem import Kind, Problem
+from almenara.node.words import N_
+from almenara.protocol.alert import parse_view
+from almenara.protocol.errors import NewerVersion
+from almenara.protocol.vocabulary import TLP
+
+if TYPE_CHECKING:
+    from almenara.node.circles import Circles
+    from almenara.node.links import Links
+    from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.storage.rows import AlertRow, DeliveryRow
+
+INBOX_MAX = 500  # alerts in one answer
+
+NOT_CONNECTED = N_("Not connected.")
+WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
+ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
+ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
+
+
+class Readings:
+    """Reads alerts; decides nothing."""
+
+    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links) -> None:
+        self._store, self._clock, self._circles, self._links = store, clock, circles, links
+
+    async def inbox(self, after: str | None, limit: int) -> models.Inbox:
+        """Others' alerts in order of arrival. Raises `Problem(MALFORMED)` for a cursor that is none."""
+        position = _position(after)
+        async with self._store.read() as tx:
+            rows = await tx.alerts.inbox(position, max(1, min(limit, INBOX_MAX)))
+        reached = rows[-1].position if rows else position
+        return models.Inbox(alerts=[self._alert(row) for row in rows], next=str(reached))
+
+    async def sent(self) -> models.Sent:
+        """Our own, newest first, each with how far it has come."""
+        async with self._store.read() as tx:
+            rows = await tx.alerts.own()
+            details = [await self._detail(tx, row) for row in rows]
+        return models.Sent(alerts=details)
+
+    async def show(self, alert_id: str) -> models.AlertDetail:
+        """One alert, ours or another's; ours first, should two share an id. Raises `Problem(NOT_FOUND)`."""
+        async with self._store.read() as tx:
+            rows = await tx.alerts.get(parse_id(alert_id))
+            if not rows:
+                raise Problem(Kind.NOT_FOUND, field="alert_id")
+            return await self._detail(tx, max(rows, key=lambda row: (row.own, row.revision)))
+
+    async def _detail(self, tx: Transaction, row: AlertRow) -> models.AlertDetail:
+        recipients = [self._delivery(found) for found in await tx.deliveries.of(row.alert_id)] if row.own else None
+        return models.AlertDetail(
+            **self._fields(row), case_id=id_text(row.case_id) if row.case_id else None, recipients=recipients
+        )
+
+    def _alert(self, row: AlertRow) -> models.Alert:
+        return models.Alert(**self._fields(row))
+
+    def _fields(self, row: AlertRow) -> dict[str, Any]:
+        author = NodeId(row.author)
+        circle = self._circles.known(row.circle_id)
+        return {
+            "alert_id": id_text(row.alert_id),
+            "circle_id": id_text(row.circle_id),
+            "circle": self._circles.title(circle) if circle else "",
+            "author": models.Author(
+                node_id=author.text,
+                name=self._circles.cards.name(author),
+                verified=row.own or self._circles.is_verified(author),
+            ),
+            "type": row.type,
+            "state": "expired" if row.expires_at <= self._clock() else row.state,
+            "revision": row.revision,
+            "tlp": TLP[row.tlp],
+            "created_at": rfc3339(row.created_at),
+            "received_at": rfc3339(row.received_at),
+            "expires_at": rfc3339(row.expires_at),
+            "view": view_of(row.body),
+        }
+
+    def _delivery(self, row: DeliveryRow) -> models.Delivery:
+        node = NodeId(row.node_id)
+        reason, advice = row.reason, ""
+        match row.state:
+            case "queued" | "sent" if not self._links.connected(row.node_id):
+                reason = reason or self._links.fault(row.node_id) or NOT_CONNECTED
+                advice = WAIT
+            case "failed":
+                advice = ASK_THEM
+            case "carried":
+                advice = ASK_STEWARD
+        return models.Delivery(
+            node_id=node.text,
+            name=self._circles.cards.name(node),
+            state=row.state,
+            sent_at=rfc3339(row.sent_at) or None,
+            stored_at=rfc3339(row.stored_at) or None,
+            reason=reason,
+            next=advice,
+        )
+
+
+def view_of(body: bytes) -> dict[str, Any]:
+    """The slots by name; of a schema newer than ours only its number, so that nothing is guessed."""
+    try:
+        return parse_view(body)
+    except NewerVersion as error:
+        return {"schema": error.got}
+
+
+def _position(after: str | None) -> int:
+    if not after:
+        return 0
+    if not after.isdecimal() or len(after) > 18:
+        raise Problem(Kind.MALFORMED, field="after", expected="a cursor from an earlier answer")
+    return int(after)

@@ -1,0 +1,35 @@
+"""The open node: the parts that `service` calls, and how to shut them down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from almenara.node.casebook import Casebook
+    from almenara.node.clock import Clock
+    from almenara.node.groups import Groups
+    from almenara.node.health import Health
+    from almenara.node.peers import Peers
+    from almenara.node.people import People
+    from almenara.node.readings import Readings
+    from almenara.node.sharing import Sharing
+    from almenara.node.storage.engine import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Wired by `daemon.open_node`; exists only while the node is unlocked."""
+
+    store: Store
+    clock: Clock
+    people: People
+    peers: Peers
+    groups: Groups
+    casebook: Casebook
+    sharing: Sharing
+    readings: Readings
+    health: Health
+    close: Callable[[], Awaitable[None]]

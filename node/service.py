@@ -1,0 +1,340 @@
+# ruff: noqa: ARG002 # every method takes the actor, which the guard around it reads
+"""The one door: panel, REST API and command line come through here, and here is decided who may do what (SCHEMAS §7).
+
+Every method takes the `Actor` who asks, returns objects of `models`, and raises `Problem`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from almenara.node import models
+from almenara.node.events import Event, Events
+from almenara.node.people import LOCAL, Actor, FirstCode, SignedIn
+from almenara.node.problem import Kind, Problem
+from almenara.node.words import N_
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from almenara.node.config import Config
+    from almenara.node.runtime import Runtime
+    from almenara.node.sharing import Status
+
+__all__ = ["LOCAL", "Actor", "Event", "Service", "SignedIn"]
+
+ADMIN: frozenset[models.RoleName] = frozenset({"admin"})
+WORKERS: frozenset[models.RoleName] = frozenset({"admin", "case worker"})
+ALL: frozenset[models.RoleName] = frozenset({"admin", "case worker", "viewer"})
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+Method = Callable[Concatenate["Service", Actor, P], Coroutine[Any, Any, R]]
+
+
+def _for(roles: frozenset[models.RoleName]) -> Callable[[Method[P, R]], Method[P, R]]:
+    """Let only these roles through."""
+
+    def wrap(method: Method[P, R]) -> Method[P, R]:
+        @functools.wraps(method)
+        async def guarded(self: Service, actor: Actor, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            if actor.role not in roles:
+                raise Problem(Kind.NOT_ALLOWED, N_("Your role does not include this."), next=N_("Ask an admin."))
+            return await method(self, actor, *args, **kwargs)
+
+        return guarded
+
+    return wrap
+
+
+class Service:
+    """What this node can be asked to do."""
+
+    def __init__(self, config: Config, version: str, opener: Callable[[str], Awaitable[Runtime]]) -> None:
+        """`opener` opens the vault with a passphrase and wires the node up; raises `Problem(WRONG_PASSPHRASE)`."""
+        self.config = config
+        self._version, self._opener = version, opener
+        self._runtime: Runtime | None = None
+        self.events = Events()
+        self.first_code: FirstCode | None = None
+
+    # life
+
+    @property
+    def locked(self) -> bool:
+        """Whether keys, database and connections are closed."""
+        return self._runtime is None
+
+    @property
+    def last_event(self) -> int:
+        """The number of the newest event, to start waiting from."""
+        return self.events.last
+
+    async def wait_event(self, after: int, timeout: float) -> list[tuple[int, Event]]:  # noqa: ASYNC109 - as in Events
+        """Changes after that number; an empty list when none came in `timeout` seconds."""
+        return await self.events.wait(after, timeout)
+
+    async def unlock(self, passphrase: str) -> None:
+        """Open the node. Raises `Problem(WRONG_PASSPHRASE)`."""
+        if self._runtime is None:
+            self._runtime = await self._opener(passphrase)
+            if await self._runtime.people.nobody():
+                self.first_code = FirstCode(self._runtime.clock)
+            self.events.publish("status")
+
+    async def lock(self, actor: Actor) -> None:
+        """Drop keys, database and connections; only the passphrase opens the node again."""
+        await self._audit(actor, "lock")
+        await self.close()
+        self.events.publish("status")
+
+    async def close(self) -> None:
+        """The same at the end of the program."""
+        runtime, self._runtime, self.first_code = self._runtime, None, None
+        if runtime is not None:
+            await runtime.close()
+
+    async def status(self, actor: Actor | None) -> models.Status:
+        """How the node is; somebody not signed in learns only that it runs and whether it is locked."""
+        basic = models.Status(
+            state="locked" if self.locked else "ready",
+            name=self.config.node.name,
+            version=self._version,
+            listen=self.config.peer.listen,
+            panel=self.config.panel_url,
+        )
+        if self._runtime is None or actor is None:
+            return basic
+        return await self._runtime.health.status(basic)
+
+    # people
+
+    async def needs_first_person(self) -> bool:
+        """Whether nobody can sign in yet."""
+        return await self._open.people.nobody()
+
+    async def add_first_person(self, code: str, name: str, password: str) -> SignedIn:
+        """The first admin, for whoever reads the code on the terminal. Raises `Problem(NOT_ALLOWED)`."""
+        people = self._open.people
+        if self.first_code is None or not await people.nobody():
+            raise Problem(Kind.NOT_ALLOWED, N_("There is already somebody who can sign in."))
+        self.first_code.check(code)
+        await people.add(name, "admin", password)
+        self.first_code = None
+        await self._audit(LOCAL, "first person")
+        return await people.sign_in(name, password)
+
+    async def sign_in(self, name: str, password: str) -> SignedIn:
+        """Raises `Problem(NOT_ALLOWED)`."""
+        return await self._open.people.sign_in(name, password)
+
+    async def session(self, token: str) -> SignedIn | None:
+        """Who a cookie belongs to."""
+        return None if self._runtime is None else await self._runtime.people.session(token)
+
+    async def sign_out(self, token: str) -> None:
+        """End a session."""
+        await self._open.people.sign_out(token)
+
+    @_for(ADMIN)
+    async def people(self, actor: Actor) -> models.People:
+        """Everybody who may sign in."""
+        return await self._open.people.list()
+
+    @_for(ADMIN)
+    async def add_person(self, actor: Actor, name: str, role: str, password: str) -> models.Person:
+        """Let somebody sign in."""
+        person = await self._open.people.add(name, role, password)
+        self.first_code = None
+        await self._audit(actor, "add person", person.name)
+        return person
+
+    @_for(ADMIN)
+    async def remove_person(self, actor: Actor, name: str) -> None:
+        """End somebody's access at once."""
+        await self._open.people.remove(name)
+        await self._audit(actor, "remove person", name)
+
+    async def set_password(self, actor: Actor, name: str, password: str) -> None:
+        """One's own, or anybody's for an admin."""
+        if actor.role != "admin" and actor.name != name:
+            raise Problem(Kind.NOT_ALLOWED, N_("Your role does not include this."), next=N_("Ask an admin."))
+        await self._open.people.set_password(name, password)
+        await self._audit(actor, "set password", name)
+
+    # peers
+
+    @_for(ADMIN)
+    async def invite(self, actor: Actor) -> models.InvitationMade:
+        """Make a one-time invitation for another organisation."""
+        made = await self._open.peers.invite()
+        await self._audit(actor, "invite")
+        return made
+
+    @_for(ADMIN)
+    async def pair(self, actor: Actor, invitation: str) -> models.Peer:
+        """Use an invitation; the peer comes back unconfirmed, with the code to compare."""
+        peer = await self._open.peers.pair(invitation)
+        await self._audit(actor, "pair", peer.node_id)
+        return peer
+
+    @_for(ALL)
+    async def peers(self, actor: Actor) -> models.Peers:
+        """Organisations we are paired with, or are about to be."""
+        return await self._open.peers.list()
+
+    @_for(ALL)
+    async def peer(self, actor: Actor, node_id: str) -> models.Peer:
+        """One of them."""
+        return await self._open.peers.get(node_id)
+
+    @_for(ADMIN)
+    async def confirm_peer(self, actor: Actor, node_id: str) -> models.PeerChanged:
+        """Record that a person compared the code over another channel and found it equal."""
+        changed = await self._open.peers.confirm(node_id, actor.name)
+        await self._audit(actor, "confirm peer", node_id)
+        return changed
+
+    @_for(ADMIN)
+    async def remove_peer(self, actor: Actor, node_id: str) -> models.PeerChanged:
+        """Cut the link now, and re-key the circles where we are steward."""
+        changed = await self._open.peers.remove(node_id)
+        await self._audit(actor, "remove peer", node_id)
+        return changed
+
+    # circles
+
+    @_for(ALL)
+    async def circles(self, actor: Actor) -> models.Circles:
+        """All circles, groups and direct ones."""
+        return await self._open.groups.list()
+
+    @_for(ALL)
+    async def circle(self, actor: Actor, circle_id: str) -> models.Circle:
+        """One of them."""
+        return await self._open.groups.get(circle_id)
+
+    @_for(ADMIN)
+    async def create_circle(self, actor: Actor, new: models.CircleNew) -> models.Circle:
+        """Found a group; we are its first steward."""
+        circle = await self._open.groups.create(new)
+        await self._audit(actor, "create circle", circle.circle_id)
+        return circle
+
+    @_for(ADMIN)
+    async def invite_to_circle(
+        self, actor: Actor, circle_id: str, node_id: str, role: str = "member"
+    ) -> models.MemberChanged:
+        """Ask a verified peer of ours to join."""
+        changed = await self._open.groups.invite(circle_id, node_id, role)
+        await self._audit(actor, "invite to circle", circle_id)
+        return changed
+
+    @_for(ADMIN)
+    async def remove_from_circle(self, actor: Actor, circle_id: str, node_id: str) -> models.MemberChanged:
+        """Remove a member and re-key the circle."""
+        changed = await self._open.groups.remove(circle_id, node_id)
+        await self._audit(actor, "remove from circle", circle_id)
+        return changed
+
+    @_for(ADMIN)
+    async def accept_circle(self, actor: Actor, circle_id: str) -> models.CircleChanged:
+        """Join; returns when the key has come, or after ten seconds with the state `accepted`."""
+        changed = await self._open.groups.accept(circle_id)
+        await self._audit(actor, "accept circle", circle_id)
+        return changed
+
+    @_for(ADMIN)
+    async def decline_circle(self, actor: Actor, circle_id: str) -> models.CircleChanged:
+        """Say no to an invitation."""
+        changed = await self._open.groups.decline(circle_id)
+        await self._audit(actor, "decline circle", circle_id)
+        return changed
+
+    @_for(ADMIN)
+    async def leave_circle(self, actor: Actor, circle_id: str) -> models.CircleChanged:
+        """Leave a group; its history stays here."""
+        changed = await self._open.groups.leave(circle_id)
+        await self._audit(actor, "leave circle", circle_id)
+        return changed
+
+    # cases
+
+    @_for(WORKERS)
+    async def save_case(self, actor: Actor, document: object, case_id: str | None = None) -> models.CaseRecord:
+        """Keep a case: ready, or a draft with its problems."""
+        return await self._open.casebook.save(document, case_id)
+
+    @_for(WORKERS)
+    async def cases(self, actor: Actor, state: str | None = None) -> models.Cases:
+        """Our cases, newest first."""
+        return await self._open.casebook.list(state)
+
+    @_for(WORKERS)
+    async def case(self, actor: Actor, case_id: str) -> models.CaseRecord:
+        """One case whole."""
+        return await self._open.casebook.get(case_id)
+
+    @_for(WORKERS)
+    async def close_case(self, actor: Actor, case_id: str) -> models.CaseRecord:
+        """No further sending or changing."""
+        record = await self._open.casebook.close(case_id)
+        await self._audit(actor, "close case", case_id)
+        return record
+
+    # alerts
+
+    @_for(WORKERS)
+    async def preview(self, actor: Actor, case_id: str, circle_id: str, status: Status = "Actual") -> models.Preview:
+        """Exactly what would leave, and to whom."""
+        return await self._open.sharing.preview(case_id, circle_id, status)
+
+    @_for(WORKERS)
+    async def send(
+        self,
+        actor: Actor,
+        case_id: str,
+        circle_id: str,
+        *,
+        body_sha256: str,
+        statement: str,
+        status: Status = "Actual",
+    ) -> models.AlertSent:
+        """Send what was previewed."""
+        sent = await self._open.sharing.send(
+            case_id, circle_id, body_sha256=body_sha256, statement=statement, status=status
+        )
+        await self._audit(actor, "send alert", sent.alert_id)
+        return sent
+
+    @_for(ALL)
+    async def alert(self, actor: Actor, alert_id: str) -> models.AlertDetail:
+        """One alert; of our own also its recipients."""
+        return await self._open.readings.show(alert_id)
+
+    @_for(ALL)
+    async def inbox(self, actor: Actor, after: str | None = None, limit: int = 100) -> models.Inbox:
+        """Others' alerts in order of arrival."""
+        return await self._open.readings.inbox(after, limit)
+
+    @_for(ALL)
+    async def sent(self, actor: Actor) -> models.Sent:
+        """Our own alerts, newest first."""
+        return await self._open.readings.sent()
+
+    # inside
+
+    @property
+    def _open(self) -> Runtime:
+        if self._runtime is None:
+            raise Problem(Kind.LOCKED, next=N_("Enter the node's passphrase."))
+        return self._runtime
+
+    async def _audit(self, actor: Actor, what: str, ref: str = "") -> None:
+        runtime = self._open
+        async with runtime.store.write() as tx:
+            await tx.audit.add(runtime.clock(), actor.name, what, ref)
