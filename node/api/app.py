@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 PANEL = "almenara.panel"  # entry point group: `mount(app, service)`; the node may not import the panel
 
 
-async def _describe(_call: Call) -> dict[str, Any]:
-    return openapi(ROUTES, API)
+async def describe(_call: Call) -> dict[str, Any]:
+    """Give the OpenAPI document."""
+    return openapi(ROUTES, version("almenara"))
 
 
 ROUTES: tuple[Route, ...] = (
@@ -36,7 +37,7 @@ ROUTES: tuple[Route, ...] = (
     *cases.ROUTES,
     *alerts.ROUTES,
     *events.ROUTES,
-    Route(method="GET", path="/openapi.json", handle=_describe, open=True, summary="This document"),
+    Route(method="GET", path="/openapi.json", handle=describe, open=True, summary="This document"),
 )
 
 

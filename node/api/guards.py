@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 BODY_SECONDS = 10  # aiohttp has no time-out for bodies: one slow sender would hold a handler for ever
-MAX_BODY = 1024 * 1024  # bytes; a case with every list full is smaller
+MAX_BODY = 4 * 1024 * 1024  # bytes; a case with every list full is smaller
 
 # Referrer-Policy: no-referrer would be stricter, but browsers then send `Origin: null` with our own forms (Fetch §3.2).
 _HEADERS = {
@@ -99,14 +99,17 @@ def is_same_origin(request: web.Request) -> bool:
 async def whole_body(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Read the body now, within a time: handlers then find it in memory (`request.post()`, `request.read()`)."""
     if request.can_read_body:
-        if request.content_type.startswith("multipart/"):
+        if request.content_type.startswith("multipart/") or hdrs.CONTENT_ENCODING in request.headers:
             raise web.HTTPUnsupportedMediaType
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise Problem(Kind.TOO_LARGE, expected=f"at most {MAX_BODY} bytes") from None
         except TimeoutError:
-            request.protocol.force_close()
-            raise web.HTTPRequestTimeout from None
+            late = web.Response(status=web.HTTPRequestTimeout.status_code)
+            late.force_close()
+            return late
     return await handler(request)
 
 

@@ -57,7 +57,7 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     told: dict[str, Any] = {
         "summary": route.summary,
-        "operationId": route.handle.__name__,
+        "operationId": f"{route.handle.__module__.rpartition('.')[2]}.{route.handle.__name__}",
         "parameters": _parameters(route),
         "responses": {
             str(route.status): {

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from almenara.node.service import Service
 
 KEEPALIVE_S = 10  # also bounds how long headers may take; aiohttp's default is an hour
+LINGERING_S = 1  # for the rest of a body that was refused
 SHUTDOWN_S = 1  # how long open streams may hold up a stop
 TOKEN_BYTES = 32
 
@@ -45,6 +46,7 @@ async def start(service: Service, config: Config) -> Server:
         access_log=None,  # it holds the callers' addresses
         logger=guards.silent,
         keepalive_timeout=KEEPALIVE_S,
+        lingering_time=LINGERING_S,
         auto_decompress=False,  # a megabyte of gzip can hold a gigabyte
         shutdown_timeout=SHUTDOWN_S,
     )

@@ -1,0 +1,141 @@
+"""Tables for people. Imported only when one is shown: rich takes longer than most answers.
+
+Every cell is plain text: what another organisation wrote is never read as markup.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Told = dict[str, Any]
+
+
+def show(name: str, told: Told, *, to_stderr: bool = False) -> None:
+    """Print an object of SCHEMAS §8 in the form called `name`."""
+    Console(stderr=to_stderr, highlight=False).print(_FORMS[name](told))
+
+
+def _rows(columns: Iterable[str], rows: Iterable[Iterable[object]], empty: str) -> RenderableType:
+    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    return table if table.row_count else Text(empty)
+
+
+def _pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in pairs:
+        if value not in (None, "", [], {}):
+            table.add_row(Text(name, style="bold"), _cell(value))
+    return table
+
+
+def _cell(value: object) -> Text:
+    if isinstance(value, bool):
+        return Text("yes" if value else "no")
+    if isinstance(value, list):
+        return Text(", ".join(str(one) for one in value))
+    return Text("" if value is None else str(value))
+
+
+def _picked(told: Told, *names: str) -> list[object]:
+    return [told.get(name) for name in names]
+
+
+def _object(told: Told) -> RenderableType:
+    return _pairs((name.replace("_", " "), value) for name, value in told.items())
+
+
+def _status(told: Told) -> RenderableType:
+    peers = told.get("peers", {})
+    flat = {name: value for name, value in told.items() if name not in {"peers", "problems"}}
+    flat["peers"] = f"{peers.get('connected', 0)} of {peers.get('verified', 0)} connected"
+    columns = ("name", "reason", "next")
+    problems = _rows(("about", "why", "what to do"), (_picked(p, *columns) for p in told.get("problems", [])), "")
+    return Group(_object(flat), problems)
+
+
+def _peers(told: Told) -> RenderableType:
+    columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
+    return _rows(columns, (_picked(peer, *columns) for peer in told["peers"]), "No peers yet: almenara invite")
+
+
+def _circles(told: Told) -> RenderableType:
+    rows = (
+        [*_picked(one, "name", "tier", "state", "max_tlp"), [m["name"] for m in one["members"]], one["circle_id"]]
+        for one in told["circles"]
+    )
+    return _rows(("name", "tier", "state", "ceiling", "members", "id"), rows, "No circles yet: almenara circle create")
+
+
+def _cases(told: Told) -> RenderableType:
+    columns = ("case_id", "state", "title", "sent", "updated_at")
+    return _rows(columns, (_picked(one, *columns) for one in told["cases"]), "No cases yet: almenara case add")
+
+
+def _imported(told: Told) -> RenderableType:
+    return _pairs([(name, told[name]) for name in ("ready", "drafts", "refused")])
+
+
+def _where(view: Told) -> str:
+    return str(view.get("area") or view.get("country") or "")
+
+
+def _inbox(told: Told) -> RenderableType:
+    rows = (
+        [one["received_at"], one["author"]["name"], one["circle"], one["view"].get("threats"), _where(one["view"]),
+         one["view"].get("when"), one["view"].get("severity"), one["alert_id"]]
+        for one in told["alerts"]
+    )  # fmt: skip
+    columns = ("received", "from", "circle", "threats", "where", "when", "severity", "id")
+    return _rows(columns, rows, "Nothing came.")
+
+
+def _alert(told: Told) -> RenderableType:
+    names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
+    head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
+    columns = ("name", "state", "sent_at", "stored_at", "reason", "next")
+    recipients = (_picked(one, *columns) for one in told.get("recipients") or [])
+    return Group(_pairs([*head, *told["view"].items()]), _rows(columns, recipients, ""))
+
+
+def _preview(told: Told) -> RenderableType:
+    people = told.get("people_in_place")
+    recipients = (_picked(one, "name", "kind", "verified") for one in told["recipients"])
+    notes = [*told.get("coarsened", []), *told.get("dropped", [])]
+    return Group(
+        Text("To whom", style="bold"),
+        _rows(("name", "kind", "verified"), recipients, "Nobody."),
+        Text("What leaves", style="bold"),
+        _pairs(told["view"].items()),
+        Text("What stays here, or leaves coarser", style="bold"),
+        _rows(("field", "becomes", "why"), (_picked(note, "field", "to", "why") for note in notes), "Nothing."),
+        Text("How exposed is this?", style="bold"),
+        _pairs([
+            ("people living in the shown place", "unknown" if people is None else f"{people:,}"),
+            ("alerts with this exact view", str(told["same_view"])),
+            ("consent", told.get("consent", {}).get("state")),
+            ("expires", told["expires_at"]),
+        ]),
+    )  # fmt: skip
+
+
+_FORMS: dict[str, Callable[[Told], RenderableType]] = {
+    "status": _status,
+    "peers": _peers,
+    "circles": _circles,
+    "cases": _cases,
+    "imported": _imported,
+    "inbox": _inbox,
+    "alert": _alert,
+    "preview": _preview,
+    **dict.fromkeys(("peer", "circle", "case", "sent", "person", "node"), _object),
+}
