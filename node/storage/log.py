@@ -1,0 +1,137 @@
+"""The log: every envelope once, at its position in order of arrival. A peer's queue is the log after its cursor."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, insert, or_, select, union
+
+from almenara.node.clock import HOUR_MS
+from almenara.node.storage import schema
+from almenara.node.storage.cursors import Cursors
+from almenara.node.storage.repository import Shape
+from almenara.node.storage.rows import EnvelopeRow, LoggedRow
+from almenara.protocol.envelope import CLASS_DAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+_ENVELOPE = Shape(EnvelopeRow, schema.log)
+_LOGGED = Shape(LoggedRow, schema.log)
+_log = schema.log.c
+
+_COUNTER = "log"
+GRACE_HOURS = 48
+"""How long an envelope stays known after its class's life, so that a late copy is recognised (PROTOCOL §6)."""
+
+_insert = insert(schema.log)
+
+
+class Log(Cursors):
+    """Envelopes and cursors in them."""
+
+    __slots__ = ()
+
+    async def append(self, rows: Sequence[EnvelopeRow]) -> list[int | None]:
+        """Give each envelope the next position; None for one that is there already, or twice in `rows`."""
+        ids = [row.envelope_id for row in rows]
+        positions = await self._number(_COUNTER, ids, await self.known(ids))
+        new = [
+            _ENVELOPE.values(row) | {"position": at} for row, at in zip(rows, positions, strict=True) if at is not None
+        ]
+        if new:
+            await self._connection.execute(_insert, new)
+        return positions
+
+    async def known(self, ids: Collection[bytes]) -> dict[bytes, tuple[int, str]]:
+        """Position and state of those that are here."""
+        if not ids:
+            return {}
+        chosen = select(_log.envelope_id, _log.position, _log.state).where(_log.envelope_id.in_(list(ids)))
+        return {row[0]: (row[1], row[2]) for row in await self._connection.execute(chosen)}
+
+    async def after(
+        self,
+        lane: int,
+        position: int,
+        tags: Collection[bytes],
+        recipient: bytes,
+        *,
+        exclude_source: bytes,
+        limit: int,
+    ) -> list[LoggedRow]:
+        """What comes next for a peer in one lane: under its tags, or addressed to it; not what it sent us itself."""
+        names = {f"tag_{number}": tag for number, tag in enumerate(tags)}
+        values = {"lane": lane, "after": position, "recipient": recipient, "source": exclude_source, "limit": limit}
+        found = await self._connection.execute(_next_for(len(names)), values | names)
+        return [LoggedRow(*row) for row in found]
+
+    async def of_tag(self, tag: bytes, *, after: int, limit: int) -> list[LoggedRow]:
+        """Under one tag in both lanes, by position."""
+        chosen = _LOGGED.select().where(_log.tag == tag, _log.position > after, _log.state != "refused")
+        return await self._rows(_LOGGED, chosen.order_by(_log.position).limit(limit))
+
+    async def of_ids(self, ids: Collection[bytes]) -> list[LoggedRow]:
+        """These envelopes, by position."""
+        return await self._rows(
+            _LOGGED, _LOGGED.select().where(_log.envelope_id.in_(list(ids))).order_by(_log.position)
+        )
+
+    async def get(self, envelope_id: bytes) -> EnvelopeRow | None:
+        return await self._row(_ENVELOPE, _log.envelope_id == envelope_id)
+
+    async def held(self, kids: Collection[bytes]) -> list[EnvelopeRow]:
+        """Envelopes that wait for one of these keys, in order of arrival."""
+        chosen = _ENVELOPE.select().where(schema.HELD, _log.kid.in_(list(kids)))
+        return await self._rows(_ENVELOPE, chosen.order_by(_log.position))
+
+    async def held_bytes(self, tag: bytes) -> int:
+        """How much waits for keys under one tag."""
+        total = select(func.coalesce(func.sum(func.length(_log.data)), 0))
+        found: int = await self._value(total.where(schema.HELD, _log.tag == tag))
+        return int(found)
+
+    async def set_state(self, ids: Collection[bytes], state: str) -> None:
+        await self._set(schema.log, {"state": state}, _log.envelope_id.in_(list(ids)))
+
+    async def head(self) -> int:
+        """The last position given out, 0 for none."""
+        return await self._last(_COUNTER)
+
+    async def backlog(self, node_id: bytes, tags: Collection[bytes]) -> int:
+        """How many envelopes under these tags a peer has not told us it took."""
+        reached = await self.outgoing(node_id)
+        waiting = or_(*[and_(_log.lane == lane, _log.position > reached.get(lane, 0)) for lane in (0, 1)])
+        count = select(func.count()).where(_log.tag.in_(list(tags)), waiting, _offered(node_id))
+        found: int = await self._value(count)
+        return found
+
+    async def delete_past_life(self, now_ms: int) -> int:
+        """Delete what is past its class's life and the grace after it; returns how many."""
+        hour = now_ms // HOUR_MS
+        old = [
+            and_(_log.cls == cls, _log.created_hour < hour - days * 24 - GRACE_HOURS)
+            for cls, days in enumerate(CLASS_DAYS)
+        ]
+        return await self._delete(schema.log, or_(*old))
+
+
+def _offered(source: bytes | Any) -> ColumnElement[bool]:
+    return and_(_log.source != source, _log.state != "refused")
+
+
+@lru_cache(maxsize=256)
+def _next_for(tags: int) -> Select[Any]:
+    """One limited walk of an index per tag, so that a long log under other tags costs nothing; then the rows."""
+
+    def walk(*where: ColumnElement[bool]) -> Select[Any]:
+        rest = (_log.lane == bindparam("lane"), _log.position > bindparam("after"), _offered(bindparam("source")))
+        chosen = select(_log.position).where(*where, *rest).order_by(_log.position).limit(bindparam("limit"))
+        return select(chosen.subquery().c.position)
+
+    walks = [walk(_log.tag == bindparam(f"tag_{number}")) for number in range(tags)]
+    addressed = walk(_log.recipient == bindparam("recipient"), schema.ADDRESSED)
+    positions = union(addressed, *walks).subquery()
+    joined = _LOGGED.select().join(positions, positions.c.position == _log.position)
+    return joined.order_by(_log.position).limit(bindparam("limit"))

@@ -1,0 +1,328 @@
+"""What the repositories take and give: one frozen row type per table.
+
+Identifiers are bytes, instants int milliseconds since 1970 UTC, states the words of SCHEMAS §4. Fields are named as
+columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+ChainKey: TypeAlias = tuple[bytes, bytes, bytes]
+"""Author, circle, incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRow:
+    """A node we paired with."""
+
+    node_id: bytes
+    state: str
+    name: str
+    kind: str
+    country: str
+    reason: str
+    code: str
+    endpoints: tuple[str, ...]
+    tls_cert: bytes
+    initiator: bool
+    paired_at: int
+    confirmed_at: int | None
+    verified_at: int | None
+    verified_by: str
+    last_contact_at: int | None
+    clock_difference_ms: int | None
+    direct_circle: bytes | None
+    pairing: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationRow:
+    """An invitation that was given out; `dump` is the inviter's pending state."""
+
+    invite_id: bytes
+    dump: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CardRow:
+    """A node's card, signed as it came."""
+
+    node_id: bytes
+    counter: int
+    blob: bytes
+    sign_public: bytes
+    tls_cert: bytes
+    status: int
+    issued_min: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileRow:
+    """A node's newest profile."""
+
+    node_id: bytes
+    blob: bytes
+    name: str
+    kind: str
+    country: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrekeyRow:
+    """A prekey of ours; the seed is gone after `destroy_at`."""
+
+    kid: bytes
+    seed: bytes
+    blob: bytes
+    created_at: int
+    usable_until: int
+    destroy_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PrekeyRow:
+    """Another node's newest prekey."""
+
+    node_id: bytes
+    kid: bytes
+    blob: bytes
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class CircleRow:
+    """A circle as we stand in it. `anchor` is the statement we trust it from."""
+
+    circle_id: bytes
+    kind: str
+    name: str
+    state: str
+    tier: int
+    max_tlp: int
+    retention_days: int
+    peer: bytes | None
+    invited_by: bytes | None
+    anchor: bytes
+    joined_at: int | None
+    created_at: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One member of a circle, as seen from here."""
+
+    circle_id: bytes
+    node_id: bytes
+    state: str
+    role: int
+    changed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """A circle's statement; `content` is its signed object, empty where only the body is known."""
+
+    circle_id: bytes
+    statement_id: bytes
+    number: int
+    parent: bytes
+    issuer: bytes
+    body: bytes
+    content: bytes
+    epoch_key: bytes | None
+    carry_secret: bytes | None
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveRow:
+    """A member's signed farewell."""
+
+    circle_id: bytes
+    node_id: bytes
+    statement_id: bytes
+    content: bytes
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClassKeyRow:
+    """A class key of an epoch; gone after `destroy_at`."""
+
+    statement_id: bytes
+    circle_id: bytes
+    cls: int
+    kid: bytes
+    key: bytes
+    destroy_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChainRow:
+    """An author's chain of headers in a circle; `head_seq` is -1 and `head_hash` empty before its first object."""
+
+    chain_id: int
+    author: bytes
+    circle_id: bytes
+    incarnation: bytes
+    head_seq: int
+    head_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRow:
+    """An opened object, whole."""
+
+    chain_id: int
+    seq: int
+    type: int
+    ref_id: bytes
+    revision: int
+    header: bytes
+    header_hash: bytes
+    signature: bytes
+    salt: bytes
+    body: bytes
+    envelope_id: bytes
+    created_min: int
+    expires_min: int
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRow:
+    """An envelope; opened, held, carried, own or refused. `recipient` is empty but for key packets of our own."""
+
+    envelope_id: bytes
+    tag: bytes
+    created_hour: int
+    cls: int
+    lane: int
+    kid: bytes
+    suite: int
+    source: bytes
+    recipient: bytes
+    data: bytes
+    state: str
+    received_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRow:
+    """An envelope at its place in the log, as it is handed to a peer."""
+
+    position: int
+    lane: int
+    envelope_id: bytes
+    data: bytes
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert, ours or another's. `position` is None until it is inserted."""
+
+    position: int | None
+    alert_id: bytes
+    author: bytes
+    circle_id: bytes
+    statement_id: bytes
+    revision: int
+    type: str
+    tlp: int
+    state: str
+    created_at: int
+    received_at: int
+    expires_at: int
+    body: bytes
+    body_sha256: bytes
+    own: bool
+    case_id: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """How far an envelope of ours has come, for one recipient."""
+
+    alert_id: bytes
+    envelope_id: bytes
+    node_id: bytes
+    state: str
+    sent_at: int | None
+    stored_at: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case, whole; never leaves the node."""
+
+    case_id: bytes
+    state: str
+    document: dict[str, Any]
+    problems: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
+    created_at: int
+    updated_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentRow:
+    """That a case went to a circle: what, under which policy and which consent."""
+
+    case_id: bytes
+    circle_id: bytes
+    alert_id: bytes
+    body_sha256: bytes
+    policy_version: int
+    consent: dict[str, Any]
+    sent_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """Somebody who may sign in."""
+
+    name: str
+    role: str
+    password_hash: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A signed-in browser."""
+
+    token_hash: bytes
+    name: str
+    csrf: str
+    created_at: int
+    seen_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Who did what, when; `ref` is an identifier."""
+
+    at: int
+    who: str
+    what: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """Why something a peer sent was refused; its bytes are not kept."""
+
+    at: int
+    peer: bytes
+    reason: str
+    field: str
+    expected: str
+    got: str
+    envelope_id: bytes
+    size: int
