@@ -12,40 +12,47 @@ import contextlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import SystemRandom
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
 from almenara.crypto.random import random_bytes
+from almenara.node.agreement import Agreement, Code, NotPending, PairingEnd, code_of
 from almenara.node.clock import minute_of
 from almenara.node.pending import Pending, PendingBook
 from almenara.node.transport.backoff import Backoff
-from almenara.node.transport.errors import CertificateTaken, CloseReason, LinkClosed, TransportError
+from almenara.node.transport.errors import (
+    CertificateTaken,
+    CloseReason,
+    DialFault,
+    LinkClosed,
+    TransportError,
+    Unreachable,
+)
 from almenara.protocol.card import parse_introduction
 from almenara.protocol.errors import Defect, LocalError, ProtocolError, RemoteError
 from almenara.protocol.limits import INVITATION_MINUTES, NONCE_BYTES, PAIRING_ATTEMPTS, PAIRING_SECRET_BYTES
 from almenara.protocol.pairing import Invitation, Inviter, Joiner, State, parse_link
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from almenara.crypto.signing import SigningKey
+    from almenara.node.agreement import OnCode, OnEnded, OnPaired
     from almenara.node.clock import Clock
     from almenara.node.pending import PairingStore
     from almenara.node.transport.dialer import Dialer
     from almenara.node.transport.door import Door
     from almenara.node.transport.link import PairingChannel
-    from almenara.protocol.card import Introduction
 
-    OnCode = Callable[[bytes, Introduction, str], Awaitable[None]]
-    OnPaired = Callable[[bytes, Introduction, bool], Awaitable[None]]
-    OnEnded = Callable[[bytes, "PairingEnd"], Awaitable[None]]
 
 EXCHANGE_SECONDS = 10.0  # for the joiner's side of the exchange, as the listener allows
 EXCHANGE_TRIES = 2  # a line that breaks once between the cards and the code does not cost the invitation
 RETRY_BASE_SECONDS = 1.0  # between dials for the other person's confirmation
 RETRY_CAP_SECONDS = 30.0
 SWEEP_SECONDS = 60.0
+
+__all__ = ["Code", "NotPending", "Own", "Pairing", "PairingEnd", "PairingFailed", "PairingFault"]
 
 log = structlog.get_logger()
 
@@ -60,24 +67,12 @@ class PairingFault(StrEnum):
     CERTIFICATE_TAKEN = "certificate-taken"  # it names a certificate that another peer uses
 
 
-class PairingEnd(StrEnum):
-    """Why a pairing with a code ended without two confirmations."""
-
-    EXPIRED = "expired"
-    MISMATCH = "mismatch"
-    CERTIFICATE_TAKEN = "certificate-taken"
-
-
-class PairingFailed(Exception):
+class PairingFailed(Exception):  # noqa: N818
     """Joining with an invitation came to nothing; the invitation may still be good for another try."""
 
     def __init__(self, fault: PairingFault) -> None:
         super().__init__(f"pairing failed: {fault}")
         self.fault = fault
-
-
-class NotPending(Exception):
-    """No pairing with this node waits for a confirmation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,15 +81,6 @@ class Own:
 
     introduction: bytes
     key: SigningKey = field(repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Code:
-    """Who the other side says it is, and the code that two people compare."""
-
-    node_id: bytes
-    introduction: Introduction
-    code: str
 
 
 class Pairing:
@@ -121,10 +107,8 @@ class Pairing:
         self._dialer = dialer
         self._own = own
         self._clock = clock
-        self._on_code = on_code
-        self._on_paired = on_paired
-        self._on_ended = on_ended
         self._book = PendingBook(store, door)
+        self._agreement = Agreement(self._book, door, on_code=on_code, on_paired=on_paired, on_ended=on_ended)
         self._sweeper: asyncio.Task[None] | None = None
 
     # Life
@@ -135,7 +119,7 @@ class Pairing:
         await self.expire()
         for pending in self._book:
             if pending.machine.state is State.DONE:
-                await self._complete(pending)
+                await self._agreement.complete(pending)
             if isinstance(pending.machine, Joiner) and pending.machine.own_confirmed:
                 self._deliver(pending)
         self._sweeper = asyncio.create_task(self._sweep())
@@ -153,7 +137,7 @@ class Pairing:
         """Drop the pairings whose time is over."""
         for pending in self._book:
             if self._now() >= pending.ends():
-                await self._end(pending, PairingEnd.EXPIRED)
+                await self._agreement.expire(pending)
 
     # What people do
 
@@ -189,20 +173,11 @@ class Pairing:
 
         """
         pending = self._joining(link)
-        for tries_left in reversed(range(EXCHANGE_TRIES)):
-            if pending.machine.state is State.COMPARING:
-                break
-            try:
-                await self._run_exchange(pending)
-            except (LinkClosed, TimeoutError):
-                if tries_left and pending.machine.state is State.ANSWERED:
-                    continue
-                await self._book.drop(pending)
-                raise PairingFailed(PairingFault.REFUSED) from None
-            except (ProtocolError, CertificateTaken) as error:
-                await self._book.drop(pending)
-                raise PairingFailed(_fault(error)) from None
-        return _code_of(pending)
+        async with pending.attempt:
+            for tries_left in reversed(range(EXCHANGE_TRIES)):
+                if pending.peer is None:
+                    await self._try_exchange(pending, last=not tries_left)
+        return code_of(pending)
 
     async def confirm(self, node_id: bytes) -> bool:
         """Record that our person found the codes equal. Returns whether theirs has already, so that we are paired.
@@ -214,11 +189,7 @@ class Pairing:
         pending = self._book.with_node(node_id)
         if pending is None:
             raise NotPending
-        async with pending.lock:
-            before = pending.machine.state
-            message = pending.machine.confirm()
-            await self._book.save(pending)
-            await self._complete_if_new(pending, before)
+        message = await self._agreement.confirm(pending)
         if isinstance(pending.machine, Joiner):
             self._deliver(pending)
         elif pending.channel is not None:  # it waits there because it has confirmed
@@ -259,7 +230,7 @@ class Pairing:
             try:
                 if await self._took_confirmation(pending, channel, message):
                     return True
-                if pending.attempted:
+                if pending.attempt.locked():
                     return False
                 await self._exchange(pending, channel, message)
             except RemoteError as error:
@@ -270,15 +241,12 @@ class Pairing:
         return False
 
     async def _exchange(self, pending: Pending[Inviter], channel: PairingChannel, message: bytes | None) -> None:
-        pending.attempted = True
-        try:
+        async with pending.attempt:
             while message is not None:
                 await channel.send(await self._step(pending, message))
                 if pending.peer is not None:
                     return
                 message = await channel.receive()
-        finally:
-            pending.attempted = False
 
     async def _step(self, pending: Pending[Inviter], message: bytes) -> bytes:
         """Let the machine take one message; what it answers may be sent, its new state is saved."""
@@ -293,7 +261,7 @@ class Pairing:
                     await self._book.save(pending)
                 raise
             if pending.peer is not known:
-                await self._show(pending)
+                await self._agreement.show(pending)
             else:
                 await self._book.save(pending)
         return answer
@@ -303,7 +271,7 @@ class Pairing:
         if pending.peer is None:
             return False
         try:
-            await self._take_confirmation(pending, message)
+            await self._agreement.take_confirmation(pending, message)
         except RemoteError as error:
             if error.kind is not Defect.WRONG_ORDER:
                 raise
@@ -334,7 +302,27 @@ class Pairing:
             machine = Joiner(invitation, own.introduction, own.key, random_bytes(NONCE_BYTES))
         except LocalError:
             raise PairingFailed(PairingFault.OUR_OWN) from None
-        return Pending(machine=machine, begun=self._now())
+        pending = Pending(machine=machine, begun=self._now())
+        self._book.add(pending)
+        return pending
+
+    async def _try_exchange(self, pending: Pending[Joiner], *, last: bool) -> None:
+        """Run the exchange once; a break after the cards is forgiven unless this was the last try."""
+        try:
+            await self._run_exchange(pending)
+        except Unreachable as error:
+            if error.fault is not DialFault.TURNED_AWAY:
+                if pending.machine.state is State.WAITING:
+                    await self._book.drop(pending)
+                raise
+        except (LinkClosed, TimeoutError):
+            pass
+        except (ProtocolError, CertificateTaken) as error:
+            await self._book.drop(pending)
+            raise PairingFailed(_fault(error)) from None
+        if pending.peer is None and (last or pending.machine.state is State.WAITING):
+            await self._book.drop(pending)
+            raise PairingFailed(PairingFault.REFUSED)
 
     async def _run_exchange(self, pending: Pending[Joiner]) -> None:
         """Dial and talk until there is a code; what went out can be taken up again after a break."""
@@ -352,7 +340,7 @@ class Pairing:
                     raise LinkClosed(CloseReason.CLOSED)
                 message = machine.receive(answer)
             async with pending.lock:
-                await self._show(pending)
+                await self._agreement.show(pending)
 
     def _deliver(self, pending: Pending[Joiner]) -> None:
         if pending.delivery is None or pending.delivery.done():
@@ -378,55 +366,9 @@ class Pairing:
             await channel.send(pending.machine.confirm())
             message = await channel.receive()
             if message is not None:
-                await self._take_confirmation(pending, message)
+                await self._agreement.take_confirmation(pending, message)
 
-    # What both sides do
-
-    async def _show(self, pending: Pending[Any]) -> None:
-        """Save a pairing that has just got its code, in place of any other with the same node, and tell."""
-        code = _code_of(pending)
-        try:
-            self._door.check_free(code.node_id, code.introduction.card.tls_cert)
-        except CertificateTaken:
-            await self._book.drop(pending)
-            raise
-        await self._book.save(pending)
-        for other in self._book:
-            if other is not pending and other.peer and other.peer.node_id.raw == code.node_id:
-                await self._book.drop(other)
-        await self._on_code(code.node_id, code.introduction, code.code)
-
-    async def _take_confirmation(self, pending: Pending[Any], message: bytes) -> None:
-        async with pending.lock:
-            before = pending.machine.state
-            try:
-                pending.machine.receive_confirm(message)
-            except RemoteError:
-                if pending.machine.state is State.VOID:
-                    await self._end(pending, PairingEnd.MISMATCH)
-                raise
-            await self._book.save(pending)
-            await self._complete_if_new(pending, before)
-
-    async def _complete_if_new(self, pending: Pending[Any], before: State) -> None:
-        if pending.machine.state is State.DONE and before is not State.DONE:
-            await self._complete(pending)
-
-    async def _complete(self, pending: Pending[Any]) -> None:
-        """Both have confirmed: from here on the peer enters by its own certificate."""
-        code = _code_of(pending)
-        try:
-            self._door.pin(code.node_id, code.introduction.card.tls_cert)
-        except CertificateTaken:  # by a peer that was paired while these two compared
-            await self._end(pending, PairingEnd.CERTIFICATE_TAKEN)
-        else:
-            await self._on_paired(code.node_id, code.introduction, isinstance(pending.machine, Inviter))
-
-    async def _end(self, pending: Pending[Any], end: PairingEnd) -> None:
-        peer = pending.machine.peer
-        await self._book.drop(pending)
-        if peer is not None:
-            await self._on_ended(peer.node_id.raw, end)
+    # Housekeeping
 
     async def _sweep(self) -> None:
         while True:
@@ -435,13 +377,6 @@ class Pairing:
 
     def _now(self) -> int:
         return minute_of(self._clock())
-
-
-def _code_of(pending: Pending[Any]) -> Code:
-    peer = pending.peer
-    if peer is None:
-        raise NotPending
-    return Code(node_id=peer.node_id.raw, introduction=peer, code=pending.machine.code)
 
 
 def _fault(error: Exception) -> PairingFault:

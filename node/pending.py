@@ -49,7 +49,7 @@ class Pending(Generic[Machine]):
     machine: Machine
     begun: int
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # around every change of the machine and its saving
-    attempted: bool = False  # an exchange is running; one at a time
+    attempt: asyncio.Lock = field(default_factory=asyncio.Lock)  # held through an exchange; one at a time
     channel: PairingChannel | None = None  # the joiner waits here for our person
     delivery: asyncio.Task[None] | None = None  # the joiner's own: brings our confirmation, fetches theirs
 
@@ -121,6 +121,10 @@ class PendingBook:
                 raise
             found = [each for each in self if each.machine.state in {State.ANSWERED, State.COMPARING}]
         return [each for each in found if _is_ours(each)]
+
+    def add(self, pending: Pending[Any]) -> None:
+        """Take in a pairing of which nothing has been said yet, so nothing needs saving."""
+        self._all[pending.machine.invitation.id] = pending
 
     async def save(self, pending: Pending[Any]) -> None:
         """Keep the present state; nothing that follows from it may be sent before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from almenara.node.pairing import NotPending, PairingEnd, PairingFailed, Pairing
 from almenara.node.transport.errors import Unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from .conftest import Organisation
 
     Two = tuple[Organisation, Organisation]
@@ -157,6 +160,14 @@ async def test_asking_again_with_the_same_invitation_shows_the_same_code(two: Tw
     assert len(alpha.codes) == len(beta.codes) == 1
 
 
+async def test_two_people_using_the_same_invitation_at_once_get_one_code(two: Two) -> None:
+    alpha, beta = two
+    invitation = await alpha.pairing.open_invitation(alpha.endpoint)
+    first, second = await asyncio.gather(*(beta.pairing.join(invitation.link) for _ in range(2)))
+    assert first == second
+    assert len(alpha.codes) == len(beta.codes) == 1
+
+
 async def test_a_new_pairing_with_the_same_node_takes_the_place_of_the_old_one(two: Two) -> None:
     alpha, beta = two
     old = await compare(alpha, beta)
@@ -168,7 +179,9 @@ async def test_a_new_pairing_with_the_same_node_takes_the_place_of_the_old_one(t
     await both_paired(alpha, beta)
 
 
-async def test_one_invitation_open_beside_another_serves_its_own_joiner(two: Two, build) -> None:
+async def test_one_invitation_open_beside_another_serves_its_own_joiner(
+    two: Two, build: Callable[..., Awaitable[Organisation]]
+) -> None:
     alpha, beta = two
     gamma = await build("gamma")
     invitations = [await alpha.pairing.open_invitation(alpha.endpoint) for _ in range(2)]
