@@ -1,10 +1,10 @@
-"""Random bytes of the operating system: the only source of chance in this package."""
+"""Random bytes: the only source of chance in this package."""
 
 from __future__ import annotations
 
-import os
+from nacl.bindings import randombytes
 
 
 def random_bytes(length: int) -> bytes:
-    """`length` bytes from the kernel's generator, fit for keys and nonces."""
-    return os.urandom(length)
+    """Draw `length` bytes from the operating system's generator, by way of libsodium: fit for keys and nonces."""
+    return randombytes(length)

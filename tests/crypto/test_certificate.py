@@ -80,11 +80,27 @@ def test_our_certificates_pass() -> None:
     assert one.serial_number != two.serial_number
 
 
+def test_the_one_form_byte_by_byte() -> None:
+    """The certificate of the seed 00 01 … 1f with serial number 2¹²⁰, for other implementations."""
+    known = bytes.fromhex(
+        "3082012d3081e0a003020102021001000000000000000000000000000000300506032b6570300f310d300b06035504030c04"
+        "6e6f64653020170d3730303130313030303030305a180f39393939313233313233353935395a300f310d300b06035504030c"
+        "046e6f6465302a300506032b657003210003a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8a3"
+        "50304e300c0603551d130101ff04023000301d0603551d0e04160414fd81a6db64d6faf7f702c07971a82c25c1dc3c90301f"
+        "0603551d23041830168014fd81a6db64d6faf7f702c07971a82c25c1dc3c90300506032b6570034100f20fafffdc21a18540"
+        "b7700fa4121233d52ba431ad0da5dead828270d59e6ee8d50614251fc1ccef104d19a449f6af3bd0fbe3f3e2edee8e284385"
+        "817e231b00"
+    )
+    assert build() == known
+    check_certificate(known)
+
+
 def test_certificate_says_nothing_about_the_node() -> None:
     """The generic name, dates that are no dates, three extensions."""
     made = x509.load_der_x509_certificate(IDENTITY.cert_der)
     assert made.subject.rfc4514_string() == made.issuer.rfc4514_string() == "CN=node"
-    assert (made.not_valid_before_utc.year, made.not_valid_after_utc.year) == (1970, 9999)
+    assert made.not_valid_before_utc.isoformat() == "1970-01-01T00:00:00+00:00"
+    assert made.not_valid_after_utc.isoformat() == "9999-12-31T23:59:59+00:00"
     assert {extension.oid._name for extension in made.extensions} == {
         "basicConstraints",
         "subjectKeyIdentifier",
