@@ -72,6 +72,7 @@ class Suite(IntEnum):
     """XChaCha20-Poly1305 under a class key of a circle: every object."""
 
 
+_SUITES = {int(suite): suite for suite in Suite}  # the hot path's way from number to member
 _OVERHEAD = {Suite.X_WING: sealing.OVERHEAD, Suite.CIRCLE: box.OVERHEAD}
 
 
@@ -129,7 +130,7 @@ def parse_outer(envelope: bytes) -> Outer:
         raise RemoteError(Defect.OUT_OF_RANGE, "lane", "0 or 1")
     if reserved != _RESERVED:
         raise RemoteError(Defect.RESERVED_NOT_ZERO, "bytes 26 to 31", "zero")
-    return Outer(suite=Suite(suite), tag=tag, created_hour=created_hour, cls=cls, lane=lane, kid=kid)
+    return Outer(suite=_SUITES[suite], tag=tag, created_hour=created_hour, cls=cls, lane=lane, kid=kid)
 
 
 def _check_version(version: int, suite: int) -> None:
@@ -137,7 +138,7 @@ def _check_version(version: int, suite: int) -> None:
         raise NewerVersion(Defect.UNKNOWN_VERSION, "envelope", f"version {VERSION}", f"version {version}")
     if version < VERSION:
         raise RemoteError(Defect.UNKNOWN_VERSION, "envelope", f"version {VERSION}", f"version {version}")
-    if suite not in _OVERHEAD:
+    if suite not in _SUITES:
         raise NewerVersion(Defect.UNKNOWN_SUITE, "suite", "0x0101 or 0x0201", f"{suite:#06x}")
 
 

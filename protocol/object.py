@@ -65,6 +65,8 @@ class ObjectType(IntEnum):
     KEY_PACKET = 20
 
 
+_TYPES: Final = {int(kind): kind for kind in ObjectType}  # the hot path's way from number to member
+
 ALERT_FAMILY: Final = frozenset(
     {ObjectType.ALERT, ObjectType.UPDATE, ObjectType.CANCEL, ObjectType.RETRACT}
 )  # by the alert's author alone; one line of revisions
@@ -179,15 +181,16 @@ def parse_header(data: bytes) -> Header:
 
     """
     values = _HEADER.read(data, MAX_HEADER)
-    if values[1] > ObjectType.KEY_PACKET:
+    kind = _TYPES.get(values[1])
+    if kind is None:
         raise NewerVersion(Defect.UNKNOWN_TYPE, "type", f"1 to {ObjectType.KEY_PACKET:d}", f"{values[1]}")
     if values[16] != SIG_ED25519:
         raise NewerVersion(Defect.UNKNOWN_ALGORITHM, "sig_alg", f"{SIG_ED25519}", f"{values[16]}")
-    (ver, kind, author, circle, statement, card_counter, incarnation, seq, prev) = values[:9]
+    (ver, _, author, circle, statement, card_counter, incarnation, seq, prev) = values[:9]
     (ref_id, revision, body_commit, created_min, expires_min, tlp, lane, sig_alg) = values[9:]
     header = Header(
         ver=ver,
-        type=ObjectType(kind),
+        type=kind,
         author=author,
         circle=circle,
         statement=statement,
