@@ -32,8 +32,8 @@ def successor(
 
     `admit` adds members or changes their role; `remove` names who goes, with cuts.  `carry_commit` None keeps the
     current one, as a mere rotation does; every change of members needs a fresh one.  Whoever is out is removed along
-    (`history.reissues`).  To re-admit somebody whom only a losing branch removed takes two statements: one that
-    removes, then one that admits.
+    (`history.reissues`).  Somebody whom a losing branch removed can be admitted again once a statement of the winning
+    branch, with a higher number than that removal, has removed it too.
 
     Raises:
         LocalError: NOT_ALLOWED, the issuer may not issue, or removes itself (it drew the key, so it leaves instead);

@@ -276,7 +276,7 @@ class Session:
 
     def bye(self, code: int, retry_after: int) -> bytes:
         """Hang up; nothing may be said after it."""
-        return self._say(Bye(code=code, retry_after=retry_after))
+        return self._say(Bye(code=int(code), retry_after=retry_after))
 
     def _say(self, message: Message) -> bytes:
         kind = kind_of(message)

@@ -127,7 +127,7 @@ class Statement:
             self.issued_min,
             self.name,
             int(self.tier),
-            self.max_tlp,
+            int(self.max_tlp),
             self.retention_days,
             [[node.raw, int(role)] for node, role in self.members],
             [[node.raw, [list(cut) for cut in cuts]] for node, cuts in self.removed],

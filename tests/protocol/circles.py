@@ -121,7 +121,7 @@ def hash_of(author: NodeId, seq: int, incarnation: str = "first") -> bytes:
     return commit(f"header {author} {incarnation} {seq}")
 
 
-def header(author: NodeId, statement: Statement, seq: int = 0, incarnation: str = "first", **changes: Any) -> Header:
+def header(author: NodeId, statement: Statement, /, seq: int = 0, incarnation: str = "first", **changes: Any) -> Header:
     """The header of an alert that this author sends under this statement."""
     slots: dict[str, Any] = {
         "type": ObjectType.ALERT,
