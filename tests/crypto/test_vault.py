@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from typing import TYPE_CHECKING
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -26,6 +26,17 @@ def sealed() -> bytes:
     return seal_vault(CONTENT, PASSPHRASE)
 
 
+@pytest.fixture
+def quick() -> Iterator[Mock]:
+    """Real Argon2id at a small cost, for tests of the file rather than of the cost."""
+
+    def at_small_cost(passphrase: str, salt: bytes, *, memory_bytes: int, passes: int) -> bytes:
+        return stretch(passphrase, salt, memory_bytes=memory_bytes // 1024, passes=passes)
+
+    with patch.object(vault, "stretch", side_effect=at_small_cost) as stretched:
+        yield stretched
+
+
 def with_sum(whole: bytes) -> bytes:
     """Repair the checksum, as somebody would who rewrites the file."""
     return whole + hashing.digest(Label.VAULT_SUM, whole)
@@ -36,6 +47,7 @@ def test_right_passphrase_opens(sealed: bytes) -> None:
     assert open_vault(sealed, "una frase larga, sen\N{COMBINING TILDE}al") == CONTENT
 
 
+@pytest.mark.usefixtures("quick")
 def test_empty_content_is_content() -> None:
     """Nothing sealed is not the same as nothing there."""
     assert open_vault(seal_vault(b"", PASSPHRASE), PASSPHRASE) == b""
@@ -50,6 +62,7 @@ def test_wrong_passphrase_is_called_that(sealed: bytes, wrong: str) -> None:
     assert refused.value.__cause__ is None
 
 
+@pytest.mark.usefixtures("quick")
 def test_machine_secret_is_needed_where_it_was_used() -> None:
     """File and passphrase alone open nothing, nor does another machine's secret."""
     bound = seal_vault(CONTENT, PASSPHRASE, machine_secret=bytes(range(32)))
@@ -91,12 +104,13 @@ def test_costs_outside_the_range_are_refused_unspent(sealed: bytes, passes: int,
     stretched.assert_not_called()
 
 
-def test_greater_costs_within_the_range_are_followed() -> None:
-    """A later version may ask for more, and this one still opens it; here the costs stand in the header alone."""
-    with patch.object(vault, "PASSES", 4):
+@pytest.mark.parametrize(("passes", "memory_kib"), [(4, 256 * 1024), (16, 256 * 1024), (3, 2**21)])
+def test_greater_costs_within_the_range_are_followed(quick: Mock, passes: int, memory_kib: int) -> None:
+    """A later version may ask for more, up to the named limits, and this one still opens it."""
+    with patch.multiple(vault, PASSES=passes, MEMORY_KIB=memory_kib):
         dearer = seal_vault(CONTENT, PASSPHRASE)
-    assert dearer[9] == 4
     assert open_vault(dearer, PASSPHRASE) == CONTENT
+    assert quick.call_args.kwargs == {"memory_bytes": memory_kib * 1024, "passes": passes}
 
 
 def test_another_version_or_file_is_refused(sealed: bytes) -> None:
@@ -106,16 +120,19 @@ def test_another_version_or_file_is_refused(sealed: bytes) -> None:
             open_vault(with_sum(whole), PASSPHRASE)
 
 
-def test_content_swapped_for_another_vault_s_is_refused(sealed: bytes) -> None:
+@pytest.mark.usefixtures("quick")
+def test_content_swapped_for_another_vault_s_is_refused() -> None:
     """An older content under a repaired checksum does not open with the present key."""
-    other = seal_vault(CONTENT, PASSPHRASE)
+    sealed, other = seal_vault(CONTENT, PASSPHRASE), seal_vault(CONTENT, PASSPHRASE)
     end = vault._KEY_END
     with pytest.raises(VaultDamaged):
         open_vault(with_sum(sealed[:end] + other[end:-32]), PASSPHRASE)
 
 
-def test_a_rewritten_key_or_salt_opens_nothing(sealed: bytes) -> None:
+@pytest.mark.usefixtures("quick")
+def test_a_rewritten_key_or_salt_opens_nothing() -> None:
     """The checksum can be repaired, the seal cannot."""
+    sealed = seal_vault(CONTENT, PASSPHRASE)
     for place in (14, 30, 60, 100):
         whole = bytearray(sealed[:-32])
         whole[place] ^= 1
@@ -133,9 +150,10 @@ def test_file_is_what_the_module_describes(sealed: bytes) -> None:
     assert box.open(vault_key, sealed[102:-32], Label.VAULT + sealed[:102]) == CONTENT
 
 
-def test_sealing_twice_shares_nothing(sealed: bytes) -> None:
+@pytest.mark.usefixtures("quick")
+def test_sealing_twice_shares_nothing() -> None:
     """Salt, vault key and nonces are fresh; the content is nowhere in the clear."""
-    again = seal_vault(CONTENT, PASSPHRASE)
+    sealed, again = seal_vault(CONTENT, PASSPHRASE), seal_vault(CONTENT, PASSPHRASE)
     assert len(again) == len(sealed) == len(CONTENT) + 174
     for start, end in ((14, 30), (30, 54), (54, 102), (102, 126), (126, 150)):
         assert again[start:end] != sealed[start:end]
