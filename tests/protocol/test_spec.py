@@ -57,3 +57,9 @@ def test_the_table_of_types_has_number_name_and_sizes(kind: ObjectType) -> None:
 )
 def test_the_limits_are_those_of_the_code(number: int) -> None:
     assert f"{number:,}" in SPEC
+
+
+def test_every_defect_that_a_vector_asserts_is_named_in_the_specification() -> None:
+    files = (ROOT / "tests" / "vectors").glob("*/*.json")
+    asserted = {json.loads(path.read_text(encoding="utf-8")).get("defect") for path in files} - {None}
+    assert sorted(defect for defect in asserted if not re.search(rf"(?<![\w-]){defect}(?![\w-])", SPEC)) == []

@@ -12,16 +12,26 @@ from almenara.crypto.identity import NodeId
 from almenara.crypto.sealing import PrekeySecret
 from almenara.crypto.signing import SigningKey
 from almenara.protocol.card import (
+    check_old_key,
     parse_card,
     parse_introduction,
     parse_prekey,
     parse_profile,
     supersedes,
 )
+from almenara.protocol.chain import HeaderChains
 from almenara.protocol.codec import decode, encode
 from almenara.protocol.envelope import envelope_id, open_circle, open_packet, parse_outer
 from almenara.protocol.limits import MAX_FRAME
-from almenara.protocol.object import Header, check_against_envelope, check_size, parse_object, verify_object
+from almenara.protocol.object import (
+    Header,
+    check_against_envelope,
+    check_size,
+    header_hash,
+    parse_header,
+    parse_object,
+    verify_object,
+)
 from almenara.protocol.pairing import Inviter, Joiner, Step, file_code, parse_link
 
 if TYPE_CHECKING:
@@ -149,6 +159,31 @@ def read_succession(given: Given) -> Found:
     return {"verdict": supersedes(parse_card(octets(given, "held")), parse_card(octets(given, "received"))).value}
 
 
+def read_old_key(given: Given) -> Found:
+    check_old_key(
+        parse_card(octets(given, "signer")),
+        [parse_card(bytes.fromhex(later)) for later in given["later"]],
+        created_min=given["created_min"],
+        arrived_min=given["arrived_min"],
+    )
+    return {}
+
+
+def read_chain(given: Given) -> Found:
+    chains, headers = HeaderChains(), map(bytes.fromhex, given["headers"])
+    verdicts = [chains.add(parse_header(data), header_hash(data)) for data in headers]
+    return {
+        "missing": [[[gap.start, gap.stop] for gap in verdict.missing] for verdict in verdicts],
+        "forks": [
+            [
+                {"kind": fork.kind, "at": fork.at, "first": fork.first.hex(), "second": fork.second.hex()}
+                for fork in verdict.forks
+            ]
+            for verdict in verdicts
+        ],
+    }
+
+
 def read_invitation(given: Given) -> Found:
     invitation = parse_link(given["link"])
     assert invitation.link == given["link"].lower()
@@ -213,6 +248,8 @@ KINDS: dict[str, Callable[[Given], Found]] = {
     "prekey": read_prekey,
     "introduction": read_introduction,
     "succession": read_succession,
+    "old-key": read_old_key,
+    "chain": read_chain,
     "invitation": read_invitation,
     "pairing": read_pairing,
     "pairing-files": read_pairing_files,

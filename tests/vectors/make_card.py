@@ -57,6 +57,7 @@ def vectors() -> Iterator[Vector]:
     yield from _prekeys()
     yield from _introductions()
     yield from _successions()
+    yield from _old_keys()
 
 
 def _cards() -> Iterator[Vector]:
@@ -210,3 +211,26 @@ def _successions() -> Iterator[Vector]:
     ]
     for name, about, held, received, verdict in cases:
         yield good("succession", name, about, {"held": held, "received": received}, verdict=verdict)
+
+
+def _old_keys() -> Iterator[Vector]:
+    kind, day = "old-key", 1440
+    key = seed("new operational key")
+    retired = ALPHA.card(counter=2, op_sign_pk=key, previous_op=1)
+    compromised = ALPHA.card(counter=2, op_sign_pk=key, previous_op=2)
+    after = ALPHA.card(counter=3, op_sign_pk=seed("third key"), previous_op=1)
+    unsaid = ALPHA.card(counter=2, op_sign_pk=key)
+    revoked = ALPHA.card(counter=2, status=2)
+    before = {"signer": ALPHA.card(), "created_min": NOW - 1, "arrived_min": NOW + 35 * day}
+    yield good(kind, "retired-in-time", "created before, arrived on day 35", before | {"later": [retired]})
+    yield good(kind, "same-key", "a new card with the same key", before | {"later": [ALPHA.card(counter=4)]})
+    cases = [
+        ("retired-too-late", "a minute after day 35", {"later": [retired], "arrived_min": NOW + 35 * day + 1}),
+        ("retired-created-after", "created at the very minute", {"later": [retired], "created_min": NOW}),
+        ("compromised", "nothing new counts", {"later": [compromised]}),
+        ("compromised-then-retired", "the strictest card decides", {"later": [compromised, after]}),
+        ("replaced-without-a-word", "another key, and previous_op 0", {"later": [unsaid]}),
+    ]
+    for name, about, change in cases:
+        yield bad("old-key", kind, name, about, **(before | change))
+    yield bad("revoked", kind, "revoked", "nothing new counts", **(before | {"later": [revoked]}))
