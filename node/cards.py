@@ -34,7 +34,7 @@ class Cards:
     """An address book that believes only signatures. In memory, written through to the database."""
 
     def __init__(self, own: NodeId) -> None:
-        self._own = own
+        self.own = own
         self._cards: dict[bytes, dict[int, Card]] = {}
         self._profiles: dict[bytes, Profile] = {}
         self._prekeys: dict[bytes, Prekey] = {}
@@ -42,7 +42,10 @@ class Cards:
         self.news = False  # a card came that something held may have waited for
 
     async def load(self, tx: Transaction) -> None:
-        """Read back what was verified when it came."""
+        """Read back what was verified when it came, and nothing else."""
+        self._cards.clear()
+        self._profiles.clear()
+        self._prekeys.clear()
         for row in await tx.cards.all_cards():
             self._cards.setdefault(row.node_id, {})[row.counter] = parse_card(row.blob)
         for profile_row in (await tx.cards.profiles()).values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,13 +23,13 @@ from almenara.protocol.object import Header, ObjectType, SignedObject, parse_obj
 from almenara.protocol.statement import Role, Statement, parse_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from almenara.node.cards import Cards
     from almenara.node.epochs import Epochs
     from almenara.node.events import Events
     from almenara.node.keyring import Keyring
-    from almenara.node.storage.engine import Transaction
+    from almenara.node.storage.engine import Store, Transaction
 
 PENDING_PACKETS = 256  # key packets that may wait for their statements
 
@@ -79,9 +80,9 @@ class Circles:
     """State and effects. `on_scopes` and `on_growth` tell the links after a commit that scopes or log have changed."""
 
     def __init__(
-        self, own: NodeId, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Clock, events: Events
+        self, store: Store, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Clock, events: Events
     ) -> None:
-        self.own, self.cards = own, cards
+        self.own, self.cards, self._store = cards.own, cards, store
         self._keyring, self._epochs, self._clock, self._events = keyring, epochs, clock, events
         self._circles: dict[bytes, Circle] = {}
         self._pending: dict[bytes, SignedKeyPacket] = {}  # statement id -> packet whose statement is still to come
@@ -91,10 +92,27 @@ class Circles:
         self.on_scopes: Callable[[], None] = lambda: None
         self.on_growth: Callable[[], None] = lambda: None
 
+    @asynccontextmanager
+    async def change(self) -> AsyncIterator[Transaction]:
+        """A transaction that may change circles, cards or keys: afterwards the links are told.
+
+        When it fails, memory goes back to what the database says.
+        """
+        try:
+            async with self._store.write() as tx:
+                yield tx
+        except BaseException:
+            async with self._store.read() as tx:
+                await self.load(tx)
+            raise
+        self._settled()
+
     async def load(self, tx: Transaction) -> None:
-        """Rebuild everything from the database; also after a transaction that failed half-way."""
+        """Rebuild cards, keys and histories from the database."""
         self._circles.clear()
         self._pending.clear()
+        await self.cards.load(tx)
+        self._keyring.load(await tx.keys.all(), await tx.statements.all(), await tx.prekeys.own())
         rows = {row.circle_id: row for row in await tx.circles.all()}
         statements: dict[bytes, list[StatementRow]] = {}
         for found in await tx.statements.all():
@@ -467,12 +485,12 @@ class Circles:
         self.cards.news = False
         return news
 
-    def settled(self) -> None:
-        """After the commit: tell the links."""
+    def _settled(self) -> None:
+        """After a commit that may have grown the log or changed our scopes: tell the links."""
         if self._scopes_changed:
             self._scopes_changed = False
             self.on_scopes()
-            self.on_growth()
+        self.on_growth()
 
 
 def statement_row(statement: Statement, content: bytes, now: int) -> StatementRow:

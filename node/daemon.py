@@ -50,7 +50,7 @@ from almenara.node.transport.listener import Listener
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from almenara.node.config import Config
     from almenara.node.events import Events
@@ -89,9 +89,12 @@ async def open_node(home: Home, config: Config, passphrase: str, events: Events,
     """Open vault and database, wire every part, start listening and dialling. Raises `Problem(WRONG_PASSPHRASE)`."""
     identity = await asyncio.to_thread(_open_vault, home, passphrase)
     async with AsyncExitStack() as stack:
-        store = await open_store(config.database_url(home), identity.database_key, identity.column_key, clock=clock)
+        store = await open_store(config.database_place(home), identity.database_key, identity.column_key, clock=clock)
         stack.push_async_callback(store.close)
-        return await _wire(home, config, identity, store, events, clock, stack)
+        node = _Node(home, config, identity, store, events, clock)
+        await node.load()
+        await node.start(stack)
+        return node.runtime(stack.pop_all().aclose)
 
 
 def _open_vault(home: Home, passphrase: str) -> Identity:
@@ -108,89 +111,111 @@ def _open_vault(home: Home, passphrase: str) -> Identity:
         ) from None
 
 
-async def _wire(
-    home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock, stack: AsyncExitStack
-) -> Runtime:
-    own = identity.node_id
-    keyring, cards = Keyring(), Cards(own)
-    author = Author(own, identity.operational, keyring, clock, random_bytes(INCARNATION_BYTES))
-    epochs = Epochs(own, identity.operational, author, cards, keyring, clock)
-    circles = Circles(own, cards, keyring, epochs, clock, events)
-    own_keys = OwnKeys(identity, config, cards, keyring, clock)
-    deliveries = Deliveries(store, clock, events)
-    ingest = Ingest(store, keyring, circles, clock, events)
-    groups = Groups(store, circles, epochs, author, clock, events)
-    keydesk = KeyDesk(store, circles, epochs, keyring, clock)
-    door = Door(home.tls_path, lambda: identity.tls_password)
-    links = Links(own, door, events)
-    peers = Peers(store, config, cards, circles, groups, links, clock, events)
-    maintenance = Maintenance(store, clock, circles, keyring, author, own_keys, peers, links, door.certificate)
+class _Node:
+    """Every part, built once and handed what it needs: the map of the program."""
 
-    async with store.write() as tx:
-        await cards.load(tx)
-        keyring.load(await tx.keys.all(), await tx.statements.all(), await tx.prekeys.own())
-        await circles.load(tx)
-        author.card_counter = own_keys.card_counter
-        news = await own_keys.renew(tx, door.certificate)
-        await maintenance.announce(tx, news)
-        log_epoch = await tx.meta.get("log-epoch")
-        if log_epoch is None:
-            log_epoch = random_bytes(EPOCH_BYTES)
+    def __init__(
+        self, home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock
+    ) -> None:
+        own, key = identity.node_id, identity.operational
+        self.home, self.config, self.store, self.clock = home, config, store, clock
+        self.tasks = _Tasks()
+        self.door = Door(home.tls_path, lambda: identity.tls_password)
+        self.links = Links(own, self.door, events)
+        self.keyring, self.cards = Keyring(), Cards(own)
+        self.author = Author(own, key, self.keyring, clock, random_bytes(INCARNATION_BYTES))
+        self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)
+        self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
+        self.groups = Groups(store, self.circles, self.epochs, self.author, clock, events)
+        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
+        self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
+        self.deliveries = Deliveries(store, clock, events)
+        self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
+        self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
+        self.maintenance = Maintenance(
+            store, clock, self.circles, self.keyring, self.author, self.own_keys, self.peers, self.links, self.door
+        )
+        places, gate = Places(), Gate()
+        self.casebook = Casebook(store, clock, events, places, gate)
+        self.sharing = Sharing(
+            store=store,
+            clock=clock,
+            events=events,
+            casebook=self.casebook,
+            circles=self.circles,
+            author=self.author,
+            deliveries=self.deliveries,
+            policy=load_policy(home.policy_path),
+            places=places,
+            gate=gate,
+        )
+        self.pairing = self.peers.pairing = Pairing(
+            door=self.door,
+            dialer=self.links.dialer,
+            store=StoredPairings(store, clock),
+            own=lambda: Own(introduction=self.cards.introduction(own) or b"", key=key),
+            clock=clock,
+            on_code=self.peers.on_code,
+            on_paired=self.peers.on_paired,
+            on_ended=self.peers.on_ended,
+        )
+        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
+        self.circles.on_growth = self.links.wake
+        self.circles.on_scopes = self._on_scopes
+        self.keydesk.on_news = self.ingest.reconsider
+        self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
+
+    def _on_scopes(self) -> None:
+        self.links.prove()
+        self.tasks.start(self.peers.follow_cards())
+
+    async def load(self) -> None:
+        """Take up where the last run ended, and renew what we say of ourselves."""
+        async with self.store.write() as tx:
+            await self.circles.load(tx)
+            await self.maintenance.renew(tx)
+            log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
             await tx.meta.set("log-epoch", log_epoch)
-    await deliveries.load()
+        await self.deliveries.load()
+        await self.casebook.load()
+        self.links.desk = Desk(
+            own=self.circles.own,
+            store=self.store,
+            keyring=self.keyring,
+            clock=self.clock,
+            intake=self.ingest,
+            keys=self.keydesk,
+            deliveries=self.deliveries,
+            log_epoch=log_epoch,
+        )
 
-    gate, places = Gate(), Places()
-    casebook = Casebook(store, clock, events, places, gate)
-    await casebook.load()
-    policy = load_policy(home.policy_path)
-    sharing = Sharing(store, clock, events, casebook, circles, author, deliveries, policy, places, gate)
+    async def start(self, stack: AsyncExitStack) -> None:
+        """Listen and dial; `stack` undoes it in the reverse order."""
+        endpoint = parse_endpoint(self.config.peer.listen)
+        stack.push_async_callback(self.tasks.close)
+        self.tasks.start(self.ingest.run())
+        self.tasks.start(self.maintenance.run())
+        stack.push_async_callback(self.pairing.close)
+        await self.pairing.start()
+        stack.push_async_callback(self.links.close)
+        await self.peers.load()
+        stack.push_async_callback(self.listener.close)
+        await self.listener.start(endpoint.host, endpoint.port)
 
-    tasks = _Tasks()
-    links.desk = Desk(own, store, keyring, clock, ingest, keydesk, deliveries, log_epoch)
-    peers.pairing = Pairing(
-        door=door,
-        dialer=links.dialer,
-        store=StoredPairings(store, clock),
-        own=lambda: Own(introduction=cards.introduction(own) or b"", key=identity.operational),
-        clock=clock,
-        on_code=peers.on_code,
-        on_paired=peers.on_paired,
-        on_ended=peers.on_ended,
-    )
-    circles.on_growth = ingest.on_growth = links.wake
-    keydesk.on_news = ingest.reconsider
-
-    def scopes_changed() -> None:
-        links.prove()
-        tasks.start(peers.follow_cards())
-
-    circles.on_scopes = scopes_changed
-    links.on_contact = lambda peer: tasks.start(peers.on_contact(peer))
-
-    tasks.start(ingest.run())
-    tasks.start(maintenance.run())
-    listener = Listener(door, on_link=links.run_link, on_pairing=peers.pairing.serve)
-    endpoint = parse_endpoint(config.peer.listen)
-    stack.push_async_callback(tasks.close)
-    await peers.pairing.start()
-    stack.push_async_callback(peers.pairing.close)
-    await peers.load()
-    stack.push_async_callback(links.close)
-    await listener.start(endpoint.host, endpoint.port)
-    stack.push_async_callback(listener.close)
-    closing = stack.pop_all()
-    return Runtime(
-        store=store,
-        clock=clock,
-        people=People(store, clock, config.panel.idle_minutes),
-        peers=peers,
-        groups=groups,
-        casebook=casebook,
-        sharing=sharing,
-        readings=Readings(store, clock, circles, links),
-        health=Health(store, own.text, circles, peers, links),
-        close=closing.aclose,
-    )
+    def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
+        """What the service calls."""
+        return Runtime(
+            store=self.store,
+            clock=self.clock,
+            people=People(self.store, self.clock, self.config.panel.idle_minutes),
+            peers=self.peers,
+            groups=self.groups,
+            casebook=self.casebook,
+            sharing=self.sharing,
+            readings=Readings(self.store, self.clock, self.circles, self.links),
+            health=Health(self.store, self.circles, self.peers, self.links),
+            close=close,
+        )
 
 
 class _Tasks:

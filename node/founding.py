@@ -1,4 +1,4 @@
-"""`almenara init`: a new home with keys, certificate, configuration and policy; nothing is overwritten (SCHEMAS §5)."""
+"""`almenara init`: a new home with keys, certificate, configuration and policy; nothing is overwritten."""
 
 from __future__ import annotations
 

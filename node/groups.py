@@ -76,14 +76,12 @@ class Groups:
             max_tlp=TLP.index(new.max_tlp),
             retention_days=new.retention_days,
         )
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             statement, key, carry = self._epochs.found_group(terms)
             circle = await self._circles.begin(tx, statement, "active")
             await self._epochs.announce(tx, statement, key, carry)
             await self._circles.follow(tx, circle)
-            found = await self._model(tx, circle)
-        self._circles.settled()
-        return found
+            return await self._model(tx, circle)
 
     async def found_direct(self, tx: Transaction, peer: NodeId, retention_days: int) -> bytes:
         """The direct circle with a peer that used our invitation; returns its id."""
@@ -108,7 +106,7 @@ class Groups:
         if len(circle.current.members) >= MAX_MEMBERS:
             raise Problem(Kind.NOT_ALLOWED, N_("A circle has at most 100 members."), field="circle_id")
         body = Invite(statement=circle.current, role=ROLES[role]).encode()
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             await self._post(tx, direct, ObjectType.INVITE, body)
             row = MemberRow(
                 circle_id=circle.id,
@@ -125,13 +123,12 @@ class Groups:
         circle = self._circles.find(parse_id(circle_id))
         if circle.row.state != "accepted":
             inviter = self._inviter(circle)
-            async with self._store.write() as tx:
+            async with self._circles.change() as tx:
                 introduction = self._circles.cards.introduction(self._circles.own) or b""
                 body = Accept(circle=circle.id, statement=circle.row.anchor, introduction=introduction).encode()
                 await self._post(tx, self._direct(inviter), ObjectType.ACCEPT, body)
                 await self._circles.set_state(tx, circle, "accepted")
-            self._circles.settled()
-        await self._wait_for_key(circle)
+            await self._wait_for_key(circle)
         return models.CircleChanged(circle_id=circle_id, state=circle.row.state)
 
     async def _wait_for_key(self, circle: Circle) -> None:
@@ -147,10 +144,9 @@ class Groups:
         circle = self._circles.find(parse_id(circle_id))
         inviter = self._inviter(circle)
         body = Decline(circle=circle.id, statement=circle.row.anchor).encode()
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             await self._post(tx, self._direct(inviter), ObjectType.DECLINE, body)
             await self._circles.set_state(tx, circle, "left")
-        self._circles.settled()
         return models.CircleChanged(circle_id=circle_id, state="left")
 
     async def leave(self, circle_id: str) -> models.CircleChanged:
@@ -171,11 +167,10 @@ class Groups:
                 field="circle_id",
                 next=N_("Make another organisation steward, or remove the members first."),
             )
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             posted = await self._post(tx, circle, ObjectType.LEAVE, encode_leave(circle.current))
             await self._circles.take_leave(tx, posted)
             await self._circles.set_state(tx, circle, "left")
-        self._circles.settled()
         return models.CircleChanged(circle_id=circle_id, state="left")
 
     async def remove(self, circle_id: str, node_id: str) -> models.MemberChanged:
@@ -184,7 +179,7 @@ class Groups:
         self._check_steward(circle)
         if circle.direct or node == self._circles.own:
             raise Problem(Kind.NOT_ALLOWED, N_("To go yourself, leave the circle."), field="node_id")
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             if node in circle.history.recipients():
                 self._check_rank(circle, node)
                 await self._circles.issue(tx, circle, remove=node)
@@ -194,7 +189,6 @@ class Groups:
                 circle_id=circle.id, node_id=node.raw, state="removed", role=int(Role.MEMBER), changed_at=self._clock()
             )
             await tx.circles.put_member(row)
-        self._circles.settled()
         return self._member_changed(circle, node, "removed")
 
     async def remove_everywhere(self, node: NodeId) -> None:
@@ -254,7 +248,6 @@ class Groups:
         return (await self._author.post(tx, draft)).object
 
     def _member_changed(self, circle: Circle, node: NodeId, state: models.MemberState) -> models.MemberChanged:
-        self._circles.on_growth()
         self._events.publish("circles", id_text(circle.id))
         return models.MemberChanged(circle_id=id_text(circle.id), node_id=node.text, state=state)
 

@@ -27,8 +27,8 @@ QUARANTINE_NEXT = N_("Nothing is lost on our side; tell the organisation that se
 class Health:
     """Collects what is wrong."""
 
-    def __init__(self, store: Store, own: str, circles: Circles, peers: Peers, links: Links) -> None:
-        self._store, self._own, self._circles, self._peers, self._links = store, own, circles, peers, links
+    def __init__(self, store: Store, circles: Circles, peers: Peers, links: Links) -> None:
+        self._store, self._circles, self._peers, self._links = store, circles, peers, links
 
     async def status(self, basic: models.Status) -> models.Status:
         """`basic` with everything that only somebody signed in may know."""
@@ -45,7 +45,7 @@ class Health:
             problems.append(models.NodeProblem(code="quarantine", reason=QUARANTINE_REASON, next=QUARANTINE_NEXT))
         counted = models.PeerCount(verified=len(verified), connected=sum(peer.connected for peer in verified))
         return basic.model_copy(
-            update={"node_id": self._own, "peers": counted, "alerts_held": held, "problems": problems}
+            update={"node_id": self._circles.own.text, "peers": counted, "alerts_held": held, "problems": problems}
         )
 
     def _clock_problems(self) -> list[models.NodeProblem]:

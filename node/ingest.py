@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
@@ -19,7 +20,7 @@ from almenara.node.clock import MINUTE_MS, Clock, minute_of
 from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
-from almenara.protocol.errors import Defect, NewerVersion, ProtocolError, RemoteError
+from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
 from almenara.protocol.object import (
     Header,
     ObjectType,
@@ -32,8 +33,6 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from almenara.node.circles import Circles
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Exchange
@@ -84,7 +83,6 @@ class Ingest:
         self._clock, self._events = clock, events
         self._queue: asyncio.Queue[Arrival] = asyncio.Queue(QUEUE)
         self._waiting: dict[bytes, list[Arrival]] = {}  # whom to tell when a held envelope opens
-        self.on_growth: Callable[[], None] = lambda: None
 
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope; waits while the queue is full."""
@@ -96,13 +94,39 @@ class Ingest:
             arrivals = [await self._queue.get()]
             while len(arrivals) < BATCH and not self._queue.empty():
                 arrivals.append(self._queue.get_nowait())
+            await self._take_safely(arrivals)
+
+    async def _take_safely(self, arrivals: list[Arrival]) -> None:
+        """A disk that fails ends the sessions, so that they send again; a fault of ours costs only its own envelope."""
+        try:
             await self.take(arrivals)
+        except (SQLAlchemyError, OSError) as error:
+            log.error("batch-not-stored", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
+            for exchange in {arrival.exchange for arrival in arrivals}:
+                await exchange.close()
+        except Exception as error:  # noqa: BLE001 - the node must go on with the next envelope
+            log.error("batch-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
+            if len(arrivals) > 1:
+                for arrival in arrivals:
+                    await self._take_safely([arrival])
+            else:
+                await self._give_up(arrivals[0])
+
+    async def _give_up(self, arrival: Arrival) -> None:
+        """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
+        error = LocalError(Defect.MALFORMED, "internal")
+        found, now = envelope_id(arrival.envelope), self._clock()
+        async with self._store.write() as tx:
+            size = len(arrival.envelope)
+            await tx.quarantine.add([_quarantined(error, arrival.exchange.peer.raw, found, size, now)])
+            await self._move_cursors(tx, [arrival])
+        self._answer([arrival], [Outcome.REFUSED])
 
     async def take(self, arrivals: list[Arrival]) -> None:
         """Write one batch and answer it. After a failed commit nothing was answered, so the peer sends again."""
         batch = Batch(self._clock())
         outcomes: list[Outcome] = []
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             ids = [envelope_id(arrival.envelope) for arrival in arrivals]
             known = await tx.log.known(ids)
             for found, arrival in zip(ids, arrivals, strict=True):
@@ -113,7 +137,6 @@ class Ingest:
             await self._write(tx, batch)
             await self._reconsider(tx, batch)
             await self._move_cursors(tx, arrivals)
-        self._circles.settled()
         self._answer(arrivals, outcomes)
         self._tell(batch)
 
@@ -283,9 +306,8 @@ class Ingest:
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope."""
         batch = Batch(self._clock())
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             await self._reconsider(tx, batch)
-        self._circles.settled()
         self._tell(batch)
 
     @staticmethod
@@ -311,8 +333,6 @@ class Ingest:
         for found in batch.late:
             for arrival in self._waiting.pop(found, []):
                 arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
-        if batch.rows:
-            self.on_growth()
         for row in batch.alerts:
             self._events.publish("inbox", row.alert_id.hex())
 

@@ -86,7 +86,7 @@ class KeyDesk:
 
     async def take(self, peer: NodeId, told: KeysTold) -> None:
         """Take an answer; each piece is verified by itself, and one bad piece does not spoil the others."""
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             for blob in told.introductions:
                 with _Refusing(peer):
                     await self._circles.cards.take_introduction(tx, blob, minute_of(self._clock()))
@@ -96,7 +96,6 @@ class KeyDesk:
             if told.packet:
                 with _Refusing(peer):
                     await self._take_packet(tx, told.packet, peer)
-        self._circles.settled()
         await self.on_news()
 
     async def _take_object(self, tx: Transaction, content: bytes) -> None:

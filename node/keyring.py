@@ -37,6 +37,7 @@ class Keyring:
         self._by_statement: dict[tuple[bytes, int], HeldKey] = {}
         self._carry: dict[bytes, bytes] = {}  # statement id -> carry secret
         self._prekeys: dict[bytes, PrekeySecret] = {}
+        self._scopes: tuple[int, dict[bytes, bytes]] | None = None  # week -> tag -> scope key, until something changes
 
     def load(self, class_keys: list[ClassKeyRow], statements: list[StatementRow], prekeys: list[OwnPrekeyRow]) -> None:
         """Take over what the database holds; of the rest only what waits for its statement stays."""
@@ -50,14 +51,17 @@ class Keyring:
             self.add(held)
         self._carry = waiting | {row.statement_id: row.carry_secret for row in statements if row.carry_secret}
         self._prekeys = {row.kid: PrekeySecret.from_seed(row.seed) for row in prekeys}
+        self._scopes = None
 
     def add(self, held: HeldKey) -> None:
         """A class key that came with a key packet, or that we made."""
+        self._scopes = None
         self._by_kid[held.kid] = held
         self._by_statement[held.statement_id, held.cls] = held
 
     def add_carry(self, statement_id: bytes, carry_secret: bytes) -> None:
         """The secret behind a statement's scopes."""
+        self._scopes = None
         self._carry[statement_id] = carry_secret
 
     def add_statement(
@@ -107,6 +111,7 @@ class Keyring:
 
     def drop(self, statement_id: bytes) -> None:
         """Forget a statement's keys."""
+        self._scopes = None
         for cls in CLASSES:
             held = self._by_statement.pop((statement_id, cls), None)
             if held is not None:
@@ -128,8 +133,14 @@ class Keyring:
 
     def scopes(self, hour: int) -> dict[bytes, bytes]:
         """Tag to scope key, for every scope of a statement whose keys live: the last six weeks and the next."""
-        found: dict[bytes, bytes] = {}
+        week = scope.week_of(hour)
+        if self._scopes is None or self._scopes[0] != week:
+            self._scopes = week, self._derive_scopes(hour)
+        return self._scopes[1]
+
+    def _derive_scopes(self, hour: int) -> dict[bytes, bytes]:
         alive = {statement_id for statement_id, _ in self._by_statement}
+        found: dict[bytes, bytes] = {}
         for secret in {secret for statement_id, secret in self._carry.items() if statement_id in alive}:
             for week in scope.weeks_of_interest(hour):
                 key = scope.scope_key(secret, week)

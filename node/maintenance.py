@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from almenara.node.own_keys import News, OwnKeys
     from almenara.node.peers import Peers
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.transport.door import Door
 
 EVERY_SECONDS = 600.0
 JITTER = 0.2  # of EVERY_SECONDS, so that the nodes of a network do not act in step
@@ -41,11 +42,11 @@ class Maintenance:
         own_keys: OwnKeys,
         peers: Peers,
         links: Links,
-        certificate: bytes,
+        door: Door,
     ) -> None:
         self._store, self._clock, self._circles, self._keyring = store, clock, circles, keyring
         self._author, self._own_keys, self._peers, self._links = author, own_keys, peers, links
-        self._certificate = certificate
+        self._door = door
 
     async def run(self) -> None:
         """For ever. A round that fails is logged, and the next one tries again."""
@@ -86,20 +87,17 @@ class Maintenance:
             await self._store.erase_checkpoint()
 
     async def _renew(self) -> None:
-        async with self._store.write() as tx:
-            news = await self._own_keys.renew(tx, self._certificate)
-            await self.announce(tx, news)
-        if news:
-            self._circles.on_growth()
+        async with self._circles.change() as tx:
+            await self.renew(tx)
 
-    async def announce(self, tx: Transaction, news: list[News]) -> None:
-        """Tell every circle what is new about us."""
+    async def renew(self, tx: Transaction) -> None:
+        """Make card, profile and prekey current, and tell every circle what is new."""
+        news = await self._own_keys.renew(tx, self._door.certificate)
         self._author.card_counter = self._own_keys.card_counter
         for circle in self._circles:
-            if circle.row.state != "active":
-                continue
-            for item in news:
-                await self._tell(tx, circle.id, circle.current.max_tlp, item)
+            if circle.row.state == "active":
+                for item in news:
+                    await self._tell(tx, circle.id, circle.current.max_tlp, item)
 
     async def _tell(self, tx: Transaction, circle_id: bytes, tlp: int, item: News) -> None:
         try:
@@ -120,6 +118,5 @@ class Maintenance:
         now_min = minute_of(self._clock())
         for circle in self._circles:
             if circle.row.state == "active" and circle.history.rotation_due(self._circles.own, now_min):
-                async with self._store.write() as tx:
+                async with self._circles.change() as tx:
                     await self._circles.issue(tx, circle)
-                self._circles.settled()

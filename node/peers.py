@@ -132,13 +132,12 @@ class Peers:
         self._circles.verified.discard(node.raw)
         await self._links.drop(node.raw)
         await self._pairing.discard(node.raw)
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             await tx.peers.put(replace(row, state="removed", pairing=b"", code="", reason=""))
             direct = self._circles.direct_with(node)
             if direct is not None:
                 await self._circles.set_state(tx, direct, "removed")
         await self._groups.remove_everywhere(node)
-        self._circles.settled()
         self._events.publish("peers", node.text)
         return models.PeerChanged(node_id=node.text, state="removed")
 
@@ -188,7 +187,7 @@ class Peers:
     async def on_paired(self, node_id: bytes, introduction: Introduction, initiator: bool) -> None:
         """Both people have confirmed: trust, connect, and if we invited, found the direct circle."""
         node, card = NodeId(node_id), introduction.card
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             held = await tx.peers.get(node_id)
             if held is None or held.state == "verified":
                 return
@@ -208,7 +207,6 @@ class Peers:
                 row = replace(row, direct_circle=await self._groups.found_direct(tx, node, days))
             await tx.peers.put(row)
         self._links.keep(node_id, card.tls_cert, card.endpoints)
-        self._circles.settled()
         self._events.publish("peers", node.text)
 
     async def on_ended(self, node_id: bytes, end: PairingEnd) -> None:

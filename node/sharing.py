@@ -62,6 +62,7 @@ class Sharing:
 
     def __init__(
         self,
+        *,
         store: Store,
         clock: Clock,
         events: Events,
@@ -87,7 +88,7 @@ class Sharing:
         self, case_id: str, circle_id: str, *, body_sha256: str, statement: str, status: Status
     ) -> models.AlertSent:
         """Raises `Problem(AUDIENCE_CHANGED)` when view or audience are no longer those of the preview."""
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
             outbound = await self._outbound(tx, case_id, circle_id, status)
             if outbound.body_sha256 != body_sha256 or outbound.statement.hex() != statement:
                 raise Problem(
@@ -97,7 +98,6 @@ class Sharing:
                 )
             alert_id, envelope_id = await self._write(tx, outbound)
         self._deliveries.watch(envelope_id, outbound.recipients)
-        self._circles.on_growth()
         self._events.publish("delivery", id_text(alert_id))
         return models.AlertSent(
             alert_id=id_text(alert_id),
