@@ -1,4 +1,4 @@
-"""What the image does, without a container engine: the script that installs, the first process, the files that name them."""
+"""What the image does, without a container engine: its build script, its first process, the files that name them."""
 
 from __future__ import annotations
 
