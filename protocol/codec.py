@@ -27,8 +27,14 @@ _CONTROL_IN_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # newline and t
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:+_-]*")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ENDPOINT = re.compile(r"(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]{2,45}\]):([1-9][0-9]{0,4})")
-# One packer for all: it calls nothing back, so a call to it is never interrupted by another.
-_pack: Callable[[object], bytes] = msgpack.Packer(use_bin_type=True, strict_types=True, autoreset=True).pack
+
+_PACK_BUFFER = 1_024  # bytes; it grows, and msgpack's own default of 256 KiB costs more to get than to fill
+
+
+def _pack(value: object) -> bytes:
+    # A packer of its own for each call: a shared one could be entered twice, by threads or a finalizer, and mix bytes.
+    packed: bytes = msgpack.Packer(strict_types=True, buf_size=_PACK_BUFFER).pack(value)
+    return packed
 
 
 def encode(value: Sequence[Any]) -> bytes:
