@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, insert, not_, select
+from sqlalchemy import func, not_, select
 
 from almenara.node.storage import schema
+from almenara.node.storage.bulk import BulkInsert, BulkSelect
 from almenara.node.storage.meta import Counted
 from almenara.node.storage.repository import Shape
 from almenara.node.storage.rows import AlertRow
@@ -18,7 +19,8 @@ _ALERT = Shape(AlertRow, schema.alerts, view_key="body_sha256")
 _alert = schema.alerts.c
 
 _COUNTER = "alerts"
-_insert = insert(schema.alerts)
+_insert = BulkInsert(_ALERT)
+_held = BulkSelect(_alert.alert_id, _alert.author, _alert.alert_id, _alert.revision)
 OWN_LIMIT = 1000
 """Own alerts that are listed at a time."""
 
@@ -32,16 +34,11 @@ class Alerts(Counted):
         """Give each alert the next position; None for one whose (author, alert, revision) is there already."""
         keys = [(row.author, row.alert_id, row.revision) for row in rows]
         positions = await self._number(_COUNTER, keys, await self._held({row.alert_id for row in rows}))
-        new = [_ALERT.values(row) | {"position": at} for row, at in zip(rows, positions, strict=True) if at is not None]
-        if new:
-            await self._connection.execute(_insert, new)
+        await _insert.run_numbered(self._connection, rows, positions)
         return positions
 
     async def _held(self, alert_ids: Collection[bytes]) -> set[tuple[bytes, bytes, int]]:
-        if not alert_ids:
-            return set()
-        chosen = select(_alert.author, _alert.alert_id, _alert.revision).where(_alert.alert_id.in_(list(alert_ids)))
-        return {(row[0], row[1], row[2]) for row in await self._connection.execute(chosen)}
+        return {(row[0], row[1], row[2]) for row in await _held.run(self._connection, alert_ids)}
 
     async def get(self, alert_id: bytes) -> list[AlertRow]:
         """Every author's and every revision of one id, in order of arrival."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, bindparam, select, tuple_, update
 
 from almenara.node.storage import schema
+from almenara.node.storage.bulk import BulkInsert
 from almenara.node.storage.meta import Counted
 from almenara.node.storage.repository import Shape
 from almenara.node.storage.rows import ChainKey, ChainRow, ObjectRow
@@ -19,6 +20,7 @@ _OBJECT = Shape(ObjectRow, schema.objects)
 _chain, _object = schema.chains.c, schema.objects.c
 
 _COUNTER = "chains"
+_insert = BulkInsert(_OBJECT)
 _HEAD: dict[str, Any] = {"head_seq": bindparam("new_seq"), "head_hash": bindparam("new_hash")}
 _set_head = update(schema.chains).where(_chain.chain_id == bindparam("chain")).values(_HEAD)
 _raise_head = _set_head.where(_chain.head_seq < bindparam("new_seq"))
@@ -67,7 +69,7 @@ class Chains(Counted):
 
     async def insert_objects(self, rows: Sequence[ObjectRow]) -> None:
         """Keep objects; a place (chain, seq) that is taken stays as it is."""
-        await self._add(_OBJECT, rows)
+        await _insert.run(self._connection, rows)
 
     async def object_hash(self, chain_id: int, seq: int) -> bytes | None:
         """The header hash at a place, if it is taken."""

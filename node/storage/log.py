@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, insert, or_, select, union
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, union
 
 from almenara.node.clock import HOUR_MS
 from almenara.node.storage import schema
+from almenara.node.storage.bulk import BulkInsert, BulkSelect
 from almenara.node.storage.cursors import Cursors
 from almenara.node.storage.repository import Shape
 from almenara.node.storage.rows import EnvelopeRow, LoggedRow
@@ -25,7 +26,8 @@ _COUNTER = "log"
 GRACE_HOURS = 48
 """How long an envelope stays known after its class's life, so that a late copy is recognised (PROTOCOL §6)."""
 
-_insert = insert(schema.log)
+_insert = BulkInsert(_ENVELOPE)
+_known = BulkSelect(_log.envelope_id, _log.envelope_id, _log.position, _log.state)
 
 
 class Log(Cursors):
@@ -37,19 +39,12 @@ class Log(Cursors):
         """Give each envelope the next position; None for one that is there already, or twice in `rows`."""
         ids = [row.envelope_id for row in rows]
         positions = await self._number(_COUNTER, ids, await self.known(ids))
-        new = [
-            _ENVELOPE.values(row) | {"position": at} for row, at in zip(rows, positions, strict=True) if at is not None
-        ]
-        if new:
-            await self._connection.execute(_insert, new)
+        await _insert.run_numbered(self._connection, rows, positions)
         return positions
 
     async def known(self, ids: Collection[bytes]) -> dict[bytes, tuple[int, str]]:
         """Position and state of those that are here."""
-        if not ids:
-            return {}
-        chosen = select(_log.envelope_id, _log.position, _log.state).where(_log.envelope_id.in_(list(ids)))
-        return {row[0]: (row[1], row[2]) for row in await self._connection.execute(chosen)}
+        return {row[0]: (row[1], row[2]) for row in await _known.run(self._connection, ids)}
 
     async def after(
         self,

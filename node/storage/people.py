@@ -7,7 +7,7 @@ from almenara.node.storage.repository import Repository, Shape
 from almenara.node.storage.rows import PersonRow, SessionRow
 
 _PERSON = Shape(PersonRow, schema.people, name_key="name")
-_SESSION = Shape(SessionRow, schema.sessions, name_key="name", **{"token_key": "token_hash"})
+_SESSION = Shape(SessionRow, schema.sessions, name_key="name", token_key="token_hash")  # noqa: S106 - column names
 _person, _session = schema.people.c, schema.sessions.c
 
 

@@ -27,13 +27,13 @@ class Shape(Generic[R]):
     def __init__(self, row_type: type[R], table: Table, **copies: str) -> None:
         names = [field.name for field in fields(row_type)]  # type: ignore[arg-type] # every row type is a dataclass
         self.row_type, self.table = row_type, table
-        self._names = (*names, *copies)
-        self._get = attrgetter(*names, *copies.values())
+        self.fields = {name: name for name in names} | copies
+        self._get = attrgetter(*self.fields.values())
         self._select = select(*[table.c[name] for name in names])
 
     def values(self, row: R) -> dict[str, Any]:
         """Columns of a row, for writing."""
-        return dict(zip(self._names, self._get(row), strict=True))
+        return dict(zip(self.fields, self._get(row), strict=True))
 
     def select(self) -> Select[Any]:
         """Every column of the row type, in its order."""

@@ -7,11 +7,12 @@ column key from the vault, and values that must be found again (`Blind`) are sto
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Dialect, LargeBinary, SmallInteger
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from almenara.crypto.columns import ColumnSealer
 from almenara.crypto.hashing import derive, mac
@@ -132,3 +133,10 @@ class Flag(TypeDecorator[bool]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> bool | None:  # noqa: ARG002 - SQLAlchemy's signature
         return None if value is None else bool(value)
+
+
+def binder(kind: TypeEngine[Any], dialect: Dialect) -> Callable[[Any], Any] | None:
+    """What must be done to a value of a type before the driver takes it; None where nothing must."""
+    if not isinstance(kind, TypeDecorator) or (isinstance(kind, SealedBytes | Blind) and dialect not in _keys):
+        return None
+    return partial(kind.process_bind_param, dialect=dialect)
