@@ -155,9 +155,12 @@ class _Machine(ABC):
     """What both sides share: messages, the transcript, the code, confirmations, and the pending state."""
 
     side: ClassVar[Side]
+    nonce_bytes: ClassVar[int]
     transitions: ClassVar[Mapping[tuple[State, Step], Callable[..., bytes | None]]]
 
     def __init__(self, invitation: Invitation, introduction: bytes, key: SigningKey, nonces: bytes) -> None:
+        if len(nonces) != self.nonce_bytes:
+            raise LocalError(Defect.WRONG_LENGTH, "nonces", f"{self.nonce_bytes} bytes", f"{len(nonces)} bytes")
         self.invitation = invitation
         self.state = State.WAITING
         self.peer: Introduction | None = None
@@ -308,12 +311,14 @@ class _Machine(ABC):
         try:
             return transition(self, *_PAYLOADS[step].read(payload, MAX_PAIRING_MESSAGE))
         except RemoteError:
-            self._end_attempt()
+            if self.state in {State.WAITING, State.ANSWERED}:
+                self.peer, self._peer_nonce = None, b""
+                self.state = self._after_defect()
             raise
 
     @abstractmethod
-    def _end_attempt(self) -> None:
-        """Change to the state after a defect behind the mac."""
+    def _after_defect(self) -> State:
+        """Return the state after a defect behind the mac, while there is no code yet."""
 
     def _check_named(self, named: bytes) -> None:
         if named != self.invitation.id:
@@ -335,10 +340,14 @@ class _Machine(ABC):
         at = max(self._attempts - 1, 0) * NONCE_BYTES
         return self._nonces[at : at + NONCE_BYTES]
 
+    def _known_peer(self) -> Introduction:
+        if self.peer is None:
+            raise LocalError(Defect.WRONG_ORDER, "peer", "a peer that has introduced itself")
+        return self.peer
+
     def _transcript(self) -> bytes:
-        """Return T, the hash of all that was said; `peer` and both nonces are known."""
-        peer = self.peer.encode() if self.peer else b""
-        own_part, peer_part = self._own_nonce + self._own, self._peer_nonce + peer
+        """Return T, the hash of all that was said."""
+        own_part, peer_part = self._own_nonce + self._own, self._peer_nonce + self._known_peer().encode()
         inviter, joiner = (own_part, peer_part) if self.side is Side.INVITER else (peer_part, own_part)
         return digest(Label.PAIR_TRANSCRIPT, self.invitation.hash, self._commitment, inviter, joiner)
 
@@ -348,10 +357,10 @@ class _Machine(ABC):
     def _signature(self) -> bytes:
         return self._key.sign(Label.PAIR_SIGN, self.side.byte + self._transcript())
 
-    def _verify(self, peer: Introduction, signature: bytes) -> None:
+    def _verify(self, signature: bytes) -> None:
         message = self.side.other.byte + self._transcript()
         try:
-            signing.verify(peer.card.op_sign, Label.PAIR_SIGN, message, signature)
+            signing.verify(self._known_peer().card.op_sign, Label.PAIR_SIGN, message, signature)
         except CryptoError:
             raise RemoteError(Defect.BAD_SIGNATURE, "signature", "the other side's over the same transcript") from None
 
@@ -363,6 +372,7 @@ class Inviter(_Machine):
     """
 
     side = Side.INVITER
+    nonce_bytes = NONCE_BYTES * PAIRING_ATTEMPTS
 
     def receive(self, message: bytes, now_min: int) -> bytes:
         """Take a message of the joiner and return the answer.
@@ -385,9 +395,8 @@ class Inviter(_Machine):
             self.state = State.VOID
             raise RemoteError(Defect.TOO_MANY_ATTEMPTS, "invitation", f"at most {PAIRING_ATTEMPTS}")
 
-    def _end_attempt(self) -> None:
-        if self.state is State.ANSWERED:
-            self.state = State.VOID if self._attempts >= PAIRING_ATTEMPTS else State.WAITING
+    def _after_defect(self) -> State:
+        return State.VOID if self._attempts >= PAIRING_ATTEMPTS else State.WAITING
 
     def _answer(self, named: bytes, commitment: bytes) -> bytes:
         self._check_named(named)
@@ -400,15 +409,14 @@ class Inviter(_Machine):
         # The commitment first: without it a middleman could try cards and nonces until the codes agree.
         if digest(Label.PAIR_COMMIT, nonce, introduction) != self._commitment:
             raise RemoteError(Defect.BAD_COMMIT, "commitment", "the hash of nonce and introduction")
-        peer = self._introduced(introduction)
-        self._peer_nonce, self.peer = nonce, peer
-        self._verify(peer, signature)
+        self._peer_nonce, self.peer = nonce, self._introduced(introduction)
+        self._verify(signature)
         self.state = State.COMPARING
         return self._message(Step.SIGNATURE, self._signature())
 
     def _repeat(self, nonce: bytes, introduction: bytes, _signature: bytes) -> bytes:
         """Answer the same reveal again: our signature was lost on the way."""
-        if not self.peer or (nonce, introduction) != (self._peer_nonce, self.peer.encode()):
+        if (nonce, introduction) != (self._peer_nonce, self._known_peer().encode()):
             raise RemoteError(Defect.WRONG_ORDER, "reveal", "the one that was answered")
         return self._message(Step.SIGNATURE, self._signature())
 
@@ -428,6 +436,7 @@ class Joiner(_Machine):
     """
 
     side = Side.JOINER
+    nonce_bytes = NONCE_BYTES
 
     def __init__(self, invitation: Invitation, introduction: bytes, key: SigningKey, nonce: bytes) -> None:
         super().__init__(invitation, introduction, key, nonce)
@@ -457,8 +466,8 @@ class Joiner(_Machine):
         """
         return self._take(*self._open(message))
 
-    def _end_attempt(self) -> None:
-        self.state = State.VOID
+    def _after_defect(self) -> State:
+        return State.VOID
 
     def _check_card(self, nonce: bytes, introduction: bytes) -> bytes:
         peer = self._introduced(introduction)
@@ -474,8 +483,7 @@ class Joiner(_Machine):
         return self._message(Step.REVEAL, self._nonces, self._own, self._signature())
 
     def _compare(self, signature: bytes) -> None:
-        if self.peer:
-            self._verify(self.peer, signature)
+        self._verify(signature)
         self.state = State.COMPARING
 
     transitions: ClassVar = {

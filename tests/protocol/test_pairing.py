@@ -345,6 +345,20 @@ def test_after_five_attempts_the_invitation_dies_also_over_restarts() -> None:
     assert len(nonces) == 5
 
 
+def test_a_failed_attempt_leaves_no_peer_behind() -> None:
+    """Somebody whose signature failed must not be shown as the one who is pairing."""
+    one, other = inviter(), joiner(of=MALLORY)
+    reveal = fields_of(other.receive(one.receive(other.opening(), NOW)) or b"")
+    assert defect(one.receive, message(3, JOINER, reveal[0], reveal[1], bytes(64)), NOW) is Defect.BAD_SIGNATURE
+    assert (one.peer, one.state) == (None, State.WAITING)
+
+
+@pytest.mark.parametrize("length", [0, 32, 159])
+def test_an_inviter_needs_a_nonce_for_every_attempt(length: int) -> None:
+    with pytest.raises(LocalError):
+        Inviter(INVITATION, ALPHA.introduction.encode(), ALPHA.op, bytes(length))
+
+
 def test_a_call_out_of_order_is_our_own_fault() -> None:
     one, other = inviter(), joiner()
     for act in (one.confirm, other.confirm, lambda: one.code):
