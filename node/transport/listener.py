@@ -38,7 +38,7 @@ log = structlog.get_logger()
 OnLink = Callable[[Link], Awaitable[None]]
 OnPairing = Callable[[PairingChannel], Awaitable[None]]
 
-_SILENT = logging.getLogger("almenara.peer-port")  # aiohttp writes client addresses into its log
+_SILENT = logging.getLogger("almenara.peer-port")  # aiohttp logs client addresses, and tracebacks with content
 _SILENT.disabled = True
 _SHUTDOWN_SECONDS = 2.0  # for handlers to end after their links were cut
 

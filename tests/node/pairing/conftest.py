@@ -15,7 +15,7 @@ from almenara.node import pairing as pairing_module
 from almenara.node.pairing import Own, Pairing
 from almenara.node.transport.dialer import Dialer
 from almenara.node.transport.door import Door
-from almenara.node.transport.listener import Listener
+from almenara.node.transport.listener import Listener, ListenerLimits
 from almenara.protocol.card import encode_introduction, sign_card, sign_prekey, sign_profile
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Organisation:
         self.links: list[bytes] = []
         self.happened = asyncio.Event()
         self.port = 0
+        self.limits = ListenerLimits()
         self.pem = folder / f"{name}.pem"
         identity = make_tls_identity(PASSWORD)
         self.pem.write_bytes(identity.pem)
@@ -96,7 +97,7 @@ class Organisation:
             on_paired=self._on_paired,
             on_ended=self._on_ended,
         )
-        self.listener = Listener(self.door, on_link=self._on_link, on_pairing=self.pairing.serve)
+        self.listener = Listener(self.door, on_link=self._on_link, on_pairing=self.pairing.serve, limits=self.limits)
         await self.pairing.start()
         await self.listener.start("127.0.0.1", self.port)
         self.port = self.listener.port

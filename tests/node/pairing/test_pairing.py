@@ -9,6 +9,7 @@ import pytest
 
 from almenara.node.pairing import NotPending, PairingEnd, PairingFailed, PairingFault
 from almenara.node.transport.errors import Unreachable
+from almenara.node.transport.listener import ListenerLimits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -91,6 +92,22 @@ async def test_a_confirmation_reaches_the_other_side_while_it_waits_and_is_told_
     pending = alpha.pairing._book.with_node(beta.id)
     await alpha.until(lambda: pending.channel is not None)
     assert pending.machine.peer_confirmed
+    assert await alpha.pairing.confirm(beta.id)
+    await both_paired(alpha, beta)
+
+
+async def test_a_joiner_that_has_confirmed_may_wait_longer_than_a_stranger(two: Two) -> None:
+    alpha, beta = two
+    alpha.limits = ListenerLimits(pairing_seconds=0.5)
+    await alpha.restart()
+    await compare(alpha, beta)
+    await beta.pairing.confirm(alpha.id)
+    pending = alpha.pairing._book.with_node(beta.id)
+    await alpha.until(lambda: pending.channel is not None)
+    waiting = pending.channel
+    await asyncio.sleep(0.6)
+    assert pending.channel is waiting
+    assert not waiting.closed
     assert await alpha.pairing.confirm(beta.id)
     await both_paired(alpha, beta)
 

@@ -262,3 +262,14 @@ def test_a_wrong_key_password_is_found_at_once(tmp_path: Path) -> None:
     pem.write_bytes(make_tls_identity(PASSWORD).pem)
     with pytest.raises(ssl.SSLError):
         Door(pem, lambda: b"another")
+
+
+async def test_whoever_came_in_while_an_invitation_was_open_is_not_served_after_it_closed(build: Build) -> None:
+    tower = await build("a")
+    tower.door.open_for_strangers(True)
+    reader, writer = await asyncio.open_connection("127.0.0.1", tower.listener.port, ssl=stranger_context())
+    await asyncio.sleep(0.05)  # for the server's end of the handshake
+    tower.door.open_for_strangers(False)
+    writer.write(PAIR)
+    assert await bytes_until_end(reader) == b""
+    writer.close()
