@@ -44,7 +44,6 @@ __all__ = [
     "Outer",
     "Suite",
     "envelope_id",
-    "is_from_future",
     "is_past_life",
     "open_circle",
     "open_packet",
@@ -168,11 +167,6 @@ def smallest_size(suite: Suite, length: int, sizes: tuple[int, ...] = SIZES) -> 
 def is_past_life(outer: Outer, now_min: int) -> bool:
     """Whether an envelope is older than its class travels, counted in whole hours; `now_min` in minutes since 1970."""
     return now_min // MINUTES_PER_HOUR - outer.created_hour > CLASS_DAYS[outer.cls] * HOURS_PER_DAY
-
-
-def is_from_future(outer: Outer, now_min: int) -> bool:
-    """Whether an envelope says an hour that has not begun here: it waits, it is not refused (PROTOCOL §4)."""
-    return outer.created_hour > now_min // MINUTES_PER_HOUR
 
 
 def seal_circle(outer: Outer, size: int, key: bytes, nonce: bytes, content: bytes) -> bytes:

@@ -11,11 +11,10 @@ from almenara.crypto.hashing import derive, digest
 from almenara.crypto.identity import NodeId
 from almenara.crypto.labels import Label
 from almenara.protocol.codec import Shape, endpoint, integer, octets
-from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.errors import Defect, RemoteError
 from almenara.protocol.limits import (
     HASH_BYTES,
     ID_BYTES,
-    INVITATION_MINUTES,
     MAX_INVITATION,
     NODE_ID_BYTES,
     PAIRING_SECRET_BYTES,
@@ -82,16 +81,6 @@ class Invitation:
     def is_expired(self, now_min: int) -> bool:
         """Whether no attempt may begin any more."""
         return now_min >= self.expiry
-
-    def check_life(self, now_min: int) -> None:
-        """Check our own new invitation: it expires within a day.
-
-        Raises:
-            LocalError: OUT_OF_RANGE.
-
-        """
-        if not now_min < self.expiry <= now_min + INVITATION_MINUTES:
-            raise LocalError(Defect.OUT_OF_RANGE, "expiry", f"1 to {INVITATION_MINUTES} minutes from now")
 
 
 def parse_invitation(data: bytes) -> Invitation:

@@ -108,6 +108,17 @@ def test_an_acknowledgement_and_a_dispute_of_one_alert_are_no_fork() -> None:
     assert add(chains, dispute).linked
 
 
+def test_what_has_no_revisions_makes_no_fork_of_revisions() -> None:
+    """Statements and receipts of one author all carry revision 0 and no reference."""
+    chains = HeaderChains()
+    first = header(type=ObjectType.RECEIPT, ref_id=b"")
+    second = header(
+        type=ObjectType.RECEIPT, ref_id=b"", seq=1, prev=header_hash(first.encode()), body_commit=seed("other")
+    )
+    assert add(chains, first).linked
+    assert add(chains, second).linked
+
+
 def test_sending_a_live_alert_again_is_no_fork() -> None:
     """Same ref_id, revision, salt and body under a new header (PROTOCOL §5.7)."""
     chains, first = HeaderChains(), header()

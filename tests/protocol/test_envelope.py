@@ -14,7 +14,6 @@ from almenara.protocol.envelope import (
     Outer,
     Suite,
     envelope_id,
-    is_from_future,
     is_past_life,
     open_circle,
     open_packet,
@@ -165,9 +164,3 @@ def test_an_envelope_lives_its_class_s_days_to_the_hour(cls: int, days: int) -> 
     last = (outer.created_hour + days * 24) * 60 + 59
     assert not is_past_life(outer, last)
     assert is_past_life(outer, last + 1)
-
-
-def test_an_envelope_of_a_coming_hour_is_from_the_future() -> None:
-    begins = OUTER.created_hour * 60
-    assert is_from_future(OUTER, begins - 1)
-    assert not is_from_future(OUTER, begins)
