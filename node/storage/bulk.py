@@ -18,7 +18,7 @@ from almenara.node.storage.sealed import binder
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from sqlalchemy import Column, Dialect, Row
+    from sqlalchemy import Column, Dialect
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from almenara.node.storage.repository import Shape
@@ -89,7 +89,7 @@ class BulkSelect:
         self._key, self._statement = key, select(*columns)
         self._heads: WeakKeyDictionary[Dialect, str] = WeakKeyDictionary()
 
-    async def run(self, connection: AsyncConnection, values: Collection[bytes]) -> Sequence[Row[Any]]:
+    async def run(self, connection: AsyncConnection, values: Collection[bytes]) -> Sequence[Any]:
         """The rows that have one of the values."""
         if not values:
             return []

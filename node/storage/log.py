@@ -26,6 +26,9 @@ _COUNTER = "log"
 GRACE_HOURS = 48
 """How long an envelope stays known after its class's life, so that a late copy is recognised (PROTOCOL §6)."""
 
+LANES = (0, 1)
+
+_NOT_REFUSED = _log.state != "refused"
 _insert = BulkInsert(_ENVELOPE)
 _known = BulkSelect(_log.envelope_id, _log.envelope_id, _log.position, _log.state)
 
@@ -64,8 +67,8 @@ class Log(Cursors):
 
     async def of_tag(self, tag: bytes, *, after: int, limit: int) -> list[LoggedRow]:
         """Under one tag in both lanes, by position."""
-        chosen = _LOGGED.select().where(_log.tag == tag, _log.position > after, _log.state != "refused")
-        return await self._rows(_LOGGED, chosen.order_by(_log.position).limit(limit))
+        found = await self._connection.execute(_OF_TAG, {"tag": tag, "after": after, "limit": limit})
+        return [LoggedRow(*row) for row in found]
 
     async def of_ids(self, ids: Collection[bytes]) -> list[LoggedRow]:
         """These envelopes, by position."""
@@ -97,8 +100,9 @@ class Log(Cursors):
     async def backlog(self, node_id: bytes, tags: Collection[bytes]) -> int:
         """How many envelopes under these tags a peer has not told us it took."""
         reached = await self.outgoing(node_id)
-        waiting = or_(*[and_(_log.lane == lane, _log.position > reached.get(lane, 0)) for lane in (0, 1)])
-        count = select(func.count()).where(_log.tag.in_(list(tags)), waiting, _offered(node_id))
+        waiting = or_(*[and_(_log.lane == lane, _log.position > reached.get(lane, 0)) for lane in LANES])
+        offered = (_log.tag.in_(list(tags)), _log.source != node_id, _NOT_REFUSED)
+        count = select(func.count()).where(*offered, waiting)
         found: int = await self._value(count)
         return found
 
@@ -112,21 +116,25 @@ class Log(Cursors):
         return await self._delete(schema.log, or_(*old))
 
 
-def _offered(source: bytes | Any) -> ColumnElement[bool]:
-    return and_(_log.source != source, _log.state != "refused")
+def _walk(*where: ColumnElement[bool]) -> Select[Any]:
+    """The next positions that meet a condition; each walk follows one index and ends at the limit."""
+    chosen = select(_log.position).where(*where, _log.position > bindparam("after"), _NOT_REFUSED)
+    limited = chosen.order_by(_log.position).limit(bindparam("limit")).subquery()
+    return select(limited.c.position)
+
+
+def _first_of(walks: Sequence[Select[Any]]) -> Select[Any]:
+    """The rows at the first of the positions that several walks found, so that only these are read."""
+    found = union(*walks).subquery()
+    first = select(found.c.position).order_by(found.c.position).limit(bindparam("limit")).subquery()
+    return _LOGGED.select().join(first, first.c.position == _log.position).order_by(_log.position)
 
 
 @lru_cache(maxsize=256)
 def _next_for(tags: int) -> Select[Any]:
-    """One limited walk of an index per tag, so that a long log under other tags costs nothing; then the rows."""
+    lane, source = _log.lane == bindparam("lane"), _log.source != bindparam("source")
+    addressed = _walk(_log.recipient == bindparam("recipient"), schema.ADDRESSED, lane, source)
+    return _first_of([addressed, *[_walk(_log.tag == bindparam(f"tag_{n}"), lane, source) for n in range(tags)]])
 
-    def walk(*where: ColumnElement[bool]) -> Select[Any]:
-        rest = (_log.lane == bindparam("lane"), _log.position > bindparam("after"), _offered(bindparam("source")))
-        chosen = select(_log.position).where(*where, *rest).order_by(_log.position).limit(bindparam("limit"))
-        return select(chosen.subquery().c.position)
 
-    walks = [walk(_log.tag == bindparam(f"tag_{number}")) for number in range(tags)]
-    addressed = walk(_log.recipient == bindparam("recipient"), schema.ADDRESSED)
-    positions = union(addressed, *walks).subquery()
-    joined = _LOGGED.select().join(positions, positions.c.position == _log.position)
-    return joined.order_by(_log.position).limit(bindparam("limit"))
+_OF_TAG = _first_of([_walk(_log.tag == bindparam("tag"), _log.lane == lane) for lane in LANES])

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -19,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    func,
     literal_column,
 )
 
@@ -37,13 +37,6 @@ metadata = MetaData(
 )
 
 Int = BigInteger().with_variant(Integer(), "sqlite")  # SQLite's rowid wants the word INTEGER; both hold 64 bits
-
-# Conditions of partial indexes. Queries use these very words: SQLite's planner looks past a bound value.
-HELD = literal_column("state = 'held'", Boolean)
-ADDRESSED = literal_column("length(recipient) > 0", Boolean)
-OWN = literal_column("own = 1", Boolean)
-CURRENT = literal_column("state = 'current'", Boolean)
-OPEN = literal_column("state IN ('queued', 'sent', 'carried')", Boolean)
 
 
 def _id(name: str) -> Column[bytes]:
@@ -278,6 +271,9 @@ log = Table(
     Index("ix_log_age", "cls", "created_hour"),
 )
 """Envelopes in order of arrival. Their bytes are ciphertext already and stay as they came."""
+# Conditions of partial indexes, here and below, hold their values as words: SQLite's planner cannot use a bound value.
+HELD = log.c.state == literal_column("'held'")
+ADDRESSED = func.length(log.c.recipient) > literal_column("0")
 Index("ix_log_held_kid", log.c.kid, sqlite_where=HELD, postgresql_where=HELD)
 Index("ix_log_held_tag", log.c.tag, sqlite_where=HELD, postgresql_where=HELD)
 Index(
@@ -320,6 +316,8 @@ alerts = Table(
     UniqueConstraint("alert_id", "author", "revision"),
     Index("ix_alerts_view", "circle_id", "position", "view_key"),
 )
+OWN = alerts.c.own == literal_column("1")
+CURRENT = alerts.c.state == literal_column("'current'")
 Index("ix_alerts_own", alerts.c.position, sqlite_where=OWN, postgresql_where=OWN)
 Index("ix_alerts_expiry", alerts.c.expires_at, sqlite_where=CURRENT, postgresql_where=CURRENT)
 
@@ -335,6 +333,7 @@ deliveries = Table(
     Column("reason", SealedText("deliveries.reason"), nullable=False),
     Index(None, "alert_id"),
 )
+OPEN = deliveries.c.state.in_([literal_column(state) for state in ("'queued'", "'sent'", "'carried'")])
 Index("ix_deliveries_open", deliveries.c.node_id, sqlite_where=OPEN, postgresql_where=OPEN)
 
 # what never leaves
