@@ -120,6 +120,22 @@ def test_another_version_or_file_is_refused(sealed: bytes) -> None:
             open_vault(with_sum(whole), PASSPHRASE)
 
 
+@pytest.mark.parametrize("length", [0, 8, 29, 30, 102, 141])
+def test_a_short_file_is_damaged_whatever_its_checksum(sealed: bytes, length: int) -> None:
+    """Too short for header, key or seal: never an error of the parser's own."""
+    with pytest.raises(VaultDamaged, match="at least 174 bytes"):
+        open_vault(with_sum(sealed[:length]), PASSPHRASE)
+
+
+@pytest.mark.usefixtures("quick")
+def test_machine_secret_follows_the_stretched_passphrase() -> None:
+    """The order of both in the key-encryption key is part of the format."""
+    bound = seal_vault(CONTENT, PASSPHRASE, machine_secret=b"keyring")
+    argon = stretch(PASSPHRASE, bound[14:30], memory_bytes=2**18, passes=3)
+    kek = hashing.derive(Label.VAULT_KEY, argon + b"keyring", bound[:30])
+    assert len(box.open(kek, bound[30:102], Label.VAULT + bound[:30])) == 32
+
+
 @pytest.mark.usefixtures("quick")
 def test_content_swapped_for_another_vault_s_is_refused() -> None:
     """An older content under a repaired checksum does not open with the present key."""
