@@ -68,8 +68,8 @@ class _Home:
 
 
 def normalise(text: str) -> str:
-    """Fold case, diacritics, letter variants of Arabic and Latin, and the digits of all scripts."""
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    """Fold case, all marks on letters (accents, vowel signs), letter variants of Arabic and Latin, and digits."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if unicodedata.category(c)[0] != "M")
     folded = plain.casefold().translate(_ARABIC_FOLDS).translate(_LATIN_FOLDS)
     return "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in folded)
 
