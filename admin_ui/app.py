@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING
 
 from almenara.admin_ui.guard import guarded
 from almenara.admin_ui.memory import Memory
-from almenara.admin_ui.views import first_run, language, live, sign_in, static, unlock
+from almenara.admin_ui.views import (
+    cases,
+    circles,
+    first_run,
+    inbox,
+    language,
+    live,
+    network,
+    pairing,
+    send,
+    settings,
+    sign_in,
+    static,
+    today,
+    unlock,
+)
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -15,6 +30,14 @@ if TYPE_CHECKING:
     from almenara.node.service import Service
 
 ROUTES: tuple[Route, ...] = (
+    *today.ROUTES,
+    *inbox.ROUTES,
+    *cases.ROUTES,
+    *send.ROUTES,
+    *network.ROUTES,
+    *pairing.ROUTES,
+    *circles.ROUTES,
+    *settings.ROUTES,
     *unlock.ROUTES,
     *first_run.ROUTES,
     *sign_in.ROUTES,

@@ -24,6 +24,7 @@ class Field:
     default: str = ""  # what an absent field means
     help: str = ""
     required: bool = False
+    width: Literal["whole", "half", "pair"] = "whole"  # half on a wide screen; pair also on a telephone
     limit: int = 0  # in bytes, as the case counts; 0 where the control itself limits
 
     @property
@@ -85,9 +86,10 @@ GROUPS = (
                 codes="threat",
                 required=True,
             ),
-            Field(path="phase", label=N_("Has it happened?"), kind="code", codes="phase", required=True),
+            Field(path="phase", width="half", label=N_("Has it happened?"), kind="code", codes="phase", required=True),
             Field(
                 path="severity",
+                width="half",
                 label=N_("How severe?"),
                 kind="code",
                 codes="severity",
@@ -96,13 +98,16 @@ GROUPS = (
             ),
             Field(
                 path="urgency",
+                width="half",
                 label=N_("How urgent?"),
                 kind="code",
                 codes="urgency",
                 required=True,
                 help=N_("Immediate: act within a day. Expected: within a week. Future: within three months."),
             ),
-            Field(path="certainty", label=N_("How certain?"), kind="code", codes="certainty", required=True),
+            Field(
+                path="certainty", width="half", label=N_("How certain?"), kind="code", codes="certainty", required=True
+            ),
         ),
     ),
     Group(
@@ -110,18 +115,33 @@ GROUPS = (
         title=N_("Who is at risk"),
         help=N_("Only these codes can leave, never a name."),
         fields=(
-            Field(path="target_unit", label=N_("Who is the target?"), kind="code", codes="target_unit", required=True),
-            Field(path="role", label=N_("Role"), kind="code", codes="role", default="withheld"),
-            Field(path="issue", label=N_("Issue they work on"), kind="code", codes="issue", default="withheld"),
+            Field(
+                path="target_unit",
+                width="half",
+                label=N_("Who is the target?"),
+                kind="code",
+                codes="target_unit",
+                required=True,
+            ),
+            Field(path="role", width="half", label=N_("Role"), kind="code", codes="role", default="withheld"),
+            Field(
+                path="issue",
+                width="half",
+                label=N_("Issue they work on"),
+                kind="code",
+                codes="issue",
+                default="withheld",
+            ),
             Field(
                 path="network_shows",
+                width="half",
                 label=N_("Beyond partners, show only"),
                 kind="code",
                 codes="network_shows",
                 default="issue",
                 help=N_("Role and issue together can point to one person. The network sees one of them."),
             ),
-            Field(path="situation", label=N_("Where they are now"), kind="code", codes="situation"),
+            Field(path="situation", width="half", label=N_("Where they are now"), kind="code", codes="situation"),
             Items(
                 path="persons",
                 label=N_("People in this case"),
@@ -157,16 +177,29 @@ GROUPS = (
         title=N_("Where and when"),
         help=N_("Others see a coarser place and time than you write here. The preview shows which."),
         fields=(
-            Field(path="place.country", label=N_("Country"), kind="country", required=True),
+            Field(path="place.country", width="half", label=N_("Country"), kind="country", required=True),
             Field(
                 path="place.admin1",
+                width="half",
                 label=N_("Region"),
                 help=N_("The ISO code of the department, province or county, such as CO-CAU."),
                 limit=6,
             ),
             Field(path="place.locality", label=N_("Town or village"), limit=200),
-            Field(path="place.lat", label=N_("Latitude"), kind="number", help=N_("In degrees, such as 2.4419.")),
-            Field(path="place.lon", label=N_("Longitude"), kind="number", help=N_("In degrees, such as -76.6063.")),
+            Field(
+                path="place.lat",
+                width="pair",
+                label=N_("Latitude"),
+                kind="number",
+                help=N_("In degrees, such as 2.4419."),
+            ),
+            Field(
+                path="place.lon",
+                width="pair",
+                label=N_("Longitude"),
+                kind="number",
+                help=N_("In degrees, such as -76.6063."),
+            ),
             Field(path="occurred_at", label=N_("When"), kind="when"),
         ),
     ),
@@ -177,14 +210,15 @@ GROUPS = (
         fields=(
             Field(
                 path="consent.state",
+                width="half",
                 label=N_("How far may it be shared?"),
                 kind="code",
                 codes="consent_state",
                 required=True,
             ),
-            Field(path="consent.basis", label=N_("Who consented?"), kind="code", codes="consent_basis"),
-            Field(path="consent.recorded_on", label=N_("Recorded on"), kind="date"),
-            Field(path="consent.valid_until", label=N_("Valid until"), kind="date"),
+            Field(path="consent.basis", width="half", label=N_("Who consented?"), kind="code", codes="consent_basis"),
+            Field(path="consent.recorded_on", width="pair", label=N_("Recorded on"), kind="date"),
+            Field(path="consent.valid_until", width="pair", label=N_("Valid until"), kind="date"),
             Field(
                 path="consent.informed",
                 label=N_("What they were told"),
@@ -216,12 +250,20 @@ GROUPS = (
             ),
             Field(
                 path="permitted_actions",
+                width="half",
                 label=N_("What may readers do?"),
                 kind="code",
                 codes="permitted_actions",
                 default="contact-for-instruction",
             ),
-            Field(path="tlp", label=N_("Traffic light"), kind="code", codes="tlp", default="TLP:AMBER+STRICT"),
+            Field(
+                path="tlp",
+                width="half",
+                label=N_("Traffic light"),
+                kind="code",
+                codes="tlp",
+                default="TLP:AMBER+STRICT",
+            ),
         ),
     ),
     Group(
@@ -231,6 +273,7 @@ GROUPS = (
         fields=(
             Field(
                 path="perpetrator",
+                width="half",
                 label=N_("Kind of perpetrator"),
                 kind="code",
                 codes="perpetrator",
@@ -244,17 +287,30 @@ GROUPS = (
             ),
             Field(
                 path="verification",
+                width="half",
                 label=N_("How well is it verified?"),
                 kind="code",
                 codes="verification",
                 default="unverified",
             ),
             Field(
-                path="reprisal", label=N_("Reprisal for working with"), kind="code", codes="reprisal", default="none"
+                path="reprisal",
+                width="half",
+                label=N_("Reprisal for working with"),
+                kind="code",
+                codes="reprisal",
+                default="none",
             ),
             Field(path="gendered_dimension", label=N_("There is a gendered side to it"), kind="flag"),
-            Field(path="transnational.origin", label=N_("Across borders: State behind it"), kind="country"),
-            Field(path="transnational.host", label=N_("Across borders: country it reaches into"), kind="country"),
+            Field(
+                path="transnational.origin", width="half", label=N_("Across borders: State behind it"), kind="country"
+            ),
+            Field(
+                path="transnational.host",
+                width="half",
+                label=N_("Across borders: country it reaches into"),
+                kind="country",
+            ),
         ),
     ),
     Group(
@@ -262,7 +318,7 @@ GROUPS = (
         title=N_("Your file"),
         folded=True,
         fields=(
-            Field(path="case_number", label=N_("Your case number"), limit=100),
+            Field(path="case_number", width="half", label=N_("Your case number"), limit=100),
             Field(path="organisations", label=N_("Organisations"), kind="lines", help=N_("One on each line.")),
             Field(
                 path="identifiers",
@@ -270,16 +326,18 @@ GROUPS = (
                 kind="lines",
                 help=N_("One on each line."),
             ),
-            Field(path="source.name", label=N_("Source"), limit=200),
-            Field(path="source.contact", label=N_("How to reach the source"), limit=200),
+            Field(path="source.name", width="half", label=N_("Source"), limit=200),
+            Field(path="source.contact", width="half", label=N_("How to reach the source"), limit=200),
             Field(
                 path="source.reliability",
+                width="half",
                 label=N_("How reliable is the source?"),
                 kind="code",
                 codes="source_reliability",
             ),
             Field(
                 path="source.credibility",
+                width="half",
                 label=N_("How credible is the information?"),
                 kind="code",
                 codes="information_credibility",
@@ -302,9 +360,9 @@ GROUPS = (
         title=N_("For your own statistics"),
         folded=True,
         fields=(
-            Field(path="channel", label=N_("Channel"), kind="code", codes="channel"),
-            Field(path="mode", label=N_("Act or omission"), kind="code", codes="mode"),
-            Field(path="legal_pretext", label=N_("Legal pretext"), kind="code", codes="legal_pretext"),
+            Field(path="channel", width="half", label=N_("Channel"), kind="code", codes="channel"),
+            Field(path="mode", width="half", label=N_("Act or omission"), kind="code", codes="mode"),
+            Field(path="legal_pretext", width="half", label=N_("Legal pretext"), kind="code", codes="legal_pretext"),
             Field(path="context", label=N_("Context"), kind="codes", codes="context"),
             Field(
                 path="affected_circle",

@@ -11,9 +11,9 @@ from aiohttp import web
 from almenara.admin_ui.i18n import choose
 from almenara.admin_ui.reader import Reader, zone_of
 from almenara.admin_ui.security import (
-    SAFE_METHODS,
     FORM_FIELD,
     FORM_HEADER,
+    SAFE_METHODS,
     check_origin,
     check_token,
     dress,

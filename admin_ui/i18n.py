@@ -46,7 +46,7 @@ def translations(language: str) -> gettext.GNUTranslations:
 
 
 def choose(chosen: str | None, accept_language: str, node_languages: Iterable[str]) -> str:
-    """Give the reader's choice, else the best of `Accept-Language` (RFC 9110 §12.5.4), else the node's, else English."""
+    """Give the reader's choice, else the best of `Accept-Language` (RFC 9110 §12.5.4), the node's, or English."""
     for wanted in (chosen or "", *_by_weight(accept_language), *node_languages):
         known = wanted.lower().split("-", maxsplit=1)[0]
         if known in LANGUAGES:

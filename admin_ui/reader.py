@@ -37,7 +37,7 @@ def zone_of(name: str) -> tzinfo:
 
 @dataclass(frozen=True)
 class Reader:
-    """Says everything in one language; codes, numbers and dates come isolated (`<bdi>`), so that no script turns them."""
+    """Says everything in one language; codes, numbers and dates come isolated (`<bdi>`), so no script turns them."""
 
     language: str
     zone: tzinfo = UTC
@@ -101,6 +101,11 @@ class Reader:
             return self.label("subregion", code)
         return str(self.locale.territories.get(code, code))
 
+    @staticmethod
+    def area(code: str) -> str:
+        """Give the name of an ISO 3166-2 area in its own country's words, or the code."""
+        return code
+
     def countries(self) -> list[tuple[str, str]]:
         """Every country with its name, in the order of the names."""
         named = ((str(code), str(name)) for code, name in self.locale.territories.items())
@@ -134,7 +139,7 @@ class Reader:
         return Markup('<time datetime="%s">%s</time>') % (text, words)
 
     def when(self, text: str) -> Markup:
-        """Give the coarse time of an alert as it was shared: a day, an ISO week or a month; anything else as it came."""
+        """Give the time of an alert as it was shared: a day, an ISO week or a month; anything else as it came."""
         try:
             return self._when(text)
         except ValueError:

@@ -14,6 +14,7 @@ from multidict import MultiDict, MultiDictProxy
 from almenara.admin_ui import words
 from almenara.admin_ui.i18n import LANGUAGES
 from almenara.admin_ui.render import render
+from almenara.admin_ui.states import ALERT, PEER_KIND
 from almenara.node.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Visit:
                 "path": self.request.path,
                 "here": "",
                 "roles": words.ROLES,
+                "alert_states": ALERT,
+                "peer_kinds": PEER_KIND,
                 "languages": LANGUAGES,
                 "htmx_settings": HTMX_SETTINGS,
                 "htmx_headers": json.dumps({"X-CSRF-Token": self.csrf}),

@@ -20,8 +20,8 @@ async def events(visit: Visit) -> web.StreamResponse:
     """Follow what changes until the reader leaves, her session ends or the vault closes."""
     answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     dress(answer)
-    await answer.prepare(visit.request)
     try:
+        await answer.prepare(visit.request)
         await _follow(visit, answer)
         await answer.write(b"event: ended\ndata: -\n\n")
     except ClientConnectionResetError:

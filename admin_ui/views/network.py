@@ -1,0 +1,79 @@
+"""Network: the organisations we are paired with, and how it stands with each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from almenara.admin_ui.states import CIRCLE, PEER, PEER_KIND
+from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.problem import Kind, Problem
+from almenara.node.words import N_
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+ORDER = ("unconfirmed", "waiting", "blocked", "verified", "removed")  # what waits for somebody comes first
+
+
+async def show(visit: Visit) -> web.StreamResponse:
+    """Peers and circles on one page."""
+    peers = (await visit.service.peers(visit.actor)).peers
+    circles = (await visit.service.circles(visit.actor)).circles
+    return visit.page(
+        "network.html",
+        here="network",
+        peers=sorted(peers, key=lambda peer: (ORDER.index(peer.state), peer.name.casefold())),
+        circles=[circle for circle in circles if circle.kind == "group"],
+        states=PEER,
+        circle_states=CIRCLE,
+        kinds=PEER_KIND,
+    )
+
+
+async def peer(visit: Visit) -> web.StreamResponse:
+    """One organisation: its state, the code to compare, and what to do next."""
+    return await _peer_page(visit)
+
+
+async def confirm(visit: Visit) -> web.StreamResponse:
+    """Record that the code was compared; the tick is what the person vouches for."""
+    if visit.text("compared") != "true":
+        missing = Problem(
+            Kind.NOT_READY,
+            N_("The comparison was not confirmed."),
+            field="compared",
+            next=N_("Compare the code first, then tick the box."),
+        )
+        return await _peer_page(visit, missing)
+    node_id = visit.request.match_info["node_id"]
+    await visit.service.confirm_peer(visit.actor, node_id)
+    return visit.go(f"/network/peers/{node_id}", "confirmed")
+
+
+async def remove(visit: Visit) -> web.StreamResponse:
+    """Cut the organisation off."""
+    await visit.service.remove_peer(visit.actor, visit.request.match_info["node_id"])
+    return visit.go("/network", "peer-removed")
+
+
+async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Response:
+    found = await visit.service.peer(visit.actor, visit.request.match_info["node_id"])
+    circles = (await visit.service.circles(visit.actor)).circles
+    return visit.page(
+        "peer.html",
+        status=problem.status if problem else 200,
+        problem=problem,
+        here="network",
+        peer=found,
+        shared=[circle for circle in circles if any(one.node_id == found.node_id for one in circle.members)],
+        states=PEER,
+        kinds=PEER_KIND,
+    )
+
+
+ROUTES = (
+    Route("GET", "/network", show, Who.CASE_WORKER),
+    Route("GET", "/network/peers/{node_id}", peer, Who.CASE_WORKER),
+    Route("POST", "/network/peers/{node_id}/confirm", confirm, Who.ADMIN),
+    Route("POST", "/network/peers/{node_id}/remove", remove, Who.ADMIN),
+)
