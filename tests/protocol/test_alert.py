@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -244,3 +246,12 @@ def test_the_json_schema_refuses_what_is_no_alert(change: dict[str, Any]) -> Non
 def test_the_json_schema_names_every_slot() -> None:
     view = json_schema_alert()["properties"]["view"]["oneOf"][0]
     assert tuple(view["properties"]) == SLOTS
+
+
+def test_the_specification_has_each_slot_at_its_number() -> None:
+    spec = (Path(__file__).parent.parent.parent / "protocol" / "SPEC.md").read_text(encoding="utf-8")
+    section = spec.split("## 12 ", 1)[1]
+    assert re.findall(r"^\| (\d+) \| `(\w+)` \|", section, re.MULTILINE) == [
+        (str(number), name) for number, name in enumerate(SLOTS)
+    ]
+    assert f"{MAX_ALERT_BODY:,} bytes" in section
