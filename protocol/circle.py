@@ -193,6 +193,13 @@ class CircleHistory:
         late = [node for node, _ in self.current.members if node in self.out and self._may_remove(issuer, node)]
         return {node: self._latest_cuts(node) for node in late}
 
+    def may_return(self, node: NodeId) -> bool:
+        """Whether the next statement can admit this node without it staying out.
+
+        If not, and the node is not revoked, a losing branch removed it: statements that remove it here come first.
+        """
+        return self.lineage.may_return(node)
+
     def _may_remove(self, issuer: NodeId, node: NodeId) -> bool:
         own, other = self.current.rank_of(issuer), self.current.rank_of(node)
         outranks = own is not None and (other is None or own < other)

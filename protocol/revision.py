@@ -74,7 +74,7 @@ def _check_wish(
     if issuer in remove:
         raise LocalError(Defect.NOT_ALLOWED, "removed", "somebody else; a steward itself leaves")
     for node in admit:
-        if node in remove or not history.lineage.may_return(node):
+        if node in remove or not history.may_return(node):
             raise LocalError(Defect.REMOVED, "members", "nobody who is out, unless removed on this branch before")
 
 
