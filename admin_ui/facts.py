@@ -110,7 +110,7 @@ def place_words(reader: Reader, view: dict[str, Any]) -> Markup:
     if not country:
         return Markup("")
     parts = [reader.area(area), reader.country(country)] if area else [reader.country(country)]
-    words = _text(", ".join(parts))
+    words = reader.say(", ").join(Markup("<bdi>%s</bdi>") % part for part in parts)
     return Markup("%s <br>%s") % (words, reader.say(N_("map cell %(cell)s"), cell=reader.code(cell))) if cell else words
 
 

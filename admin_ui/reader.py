@@ -119,7 +119,7 @@ class Reader:
         if not text:
             return Markup("")
         moment = datetime.fromisoformat(text).astimezone(self.zone)
-        shown = format_datetime(moment, "d MMM y, HH:mm", locale=self.locale)
+        shown = format_datetime(moment, self._minute, locale=self.locale)
         suffix = " UTC" if self.zone is UTC else ""
         return Markup('<time datetime="%s"><bdi>%s</bdi></time>') % (text, shown + suffix)
 
@@ -145,6 +145,10 @@ class Reader:
         except ValueError:
             return self.code(text)
 
+    @property
+    def _minute(self) -> str:
+        return f"d MMM y{self.say(N_(', '))}HH:mm"
+
     def _when(self, text: str) -> Markup:
         if week := _WEEK.fullmatch(text):
             monday = date.fromisocalendar(int(week[1]), int(week[2]), 1)
@@ -158,7 +162,8 @@ class Reader:
         if len(text) == 10:
             return _bdi(format_date(date.fromisoformat(text), "d MMMM y", self.locale))
         moment = datetime.fromisoformat(text)
-        return _bdi(format_datetime(moment, "d MMM y, HH:mm", locale=self.locale) + f" ({text[16:] or 'UTC'})")
+        shown = format_datetime(moment, self._minute, locale=self.locale)
+        return self.say(N_("%(time)s, clock of the place"), time=_bdi(shown))
 
 
 _NOT_COUNTRIES = frozenset({"EU", "EZ", "UN", "QO", "ZZ", "XA", "XB", "AC", "CP", "CQ", "DG", "EA", "IC", "TA", "XX"})

@@ -37,9 +37,8 @@ def extract() -> Catalog:
         methods, options = parse_mapping_cfg(file)
     found = Catalog(project="almenara", charset="utf-8")
     for folder in ("admin_ui", "node"):
-        prefixed = [
-            (pattern.removeprefix(f"{folder}/"), method) for pattern, method in methods if pattern.startswith(folder)
-        ]
+        inside = [(pattern, method) for pattern, method in methods if pattern.startswith(folder)]
+        prefixed = [(pattern.removeprefix(f"{folder}/"), method) for pattern, method in inside]
         known = {pattern.removeprefix(f"{folder}/"): value for pattern, value in options.items()}
         for name, _line, message, _comments, _context in extract_from_dir(
             ROOT / folder, method_map=prefixed, options_map=known, keywords=KEYWORDS
@@ -62,7 +61,7 @@ def updated(language: str, template: Catalog) -> Catalog:
         said = kept.string if kept and kept.string else ""
         if language == "en":
             said = message.id
-        new.add(message.id, said, locations=sorted({place[:1] + (0,) for place in message.locations}))
+        new.add(message.id, said, locations=sorted({(*place[:1], 0) for place in message.locations}))
     return new
 
 

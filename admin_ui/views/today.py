@@ -30,7 +30,7 @@ class Step:
 
 
 async def show(visit: Visit) -> web.StreamResponse:
-    """One page that answers: what needs me now?"""
+    """Answer what needs somebody now."""
     service, actor = visit.service, visit.actor
     status, alerts = await asyncio.gather(service.status(actor), newest(visit))
     urgent = [alert for alert in alerts if is_urgent(alert)]
@@ -47,7 +47,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         compare=[peer for peer in peers if peer.state == "unconfirmed"],
         invitations=[circle for circle in circles if circle.state == "invited"],
         drafts=[case for case in cases if case.state == "draft"],
-        steps=_first_steps(peers, circles, cases) if visit.role == "admin" else [],
+        steps=_first_steps(peers, cases) if visit.role == "admin" else [],
     )
 
 
@@ -62,7 +62,7 @@ def is_urgent(alert: models.Alert) -> bool:
     )
 
 
-def _first_steps(peers: list[models.Peer], circles: list[models.Circle], cases: list[models.CaseSummary]) -> list[Step]:
+def _first_steps(peers: list[models.Peer], cases: list[models.CaseSummary]) -> list[Step]:
     steps = [
         Step(N_("Pair with a first organisation"), "/network/pair", bool(peers)),
         Step(
