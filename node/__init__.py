@@ -1,1 +1,1 @@
-"""One organisation's daemon: storage, links, circles, cases, minimisation, API and command line behind one `service`."""
+"""One organisation's daemon: storage, links, circles, cases, minimisation, API and CLI behind one `service`."""

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def found(home: Home, passphrase: str, configuration: str) -> NodeId:
     """Write a new home and return the node's id; `configuration` is the text of almenara.toml.
 
-    The vault comes last: a home without one was never finished, and may be founded again. Raises `Problem(HOME_IN_USE)`.
+    The vault comes last: a home without one was never finished, and may be founded again.
+    Raises `Problem(HOME_IN_USE)`.
     """
     if home.vault_path.exists():
         raise Problem(

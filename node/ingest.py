@@ -7,7 +7,7 @@ unique by (author, circle, incarnation, seq), and acknowledgements leave after t
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,15 @@ log = structlog.get_logger()
 
 class Undecided(Exception):  # noqa: N818 - a verdict, not a failure
     """The envelope cannot be judged yet: its key, its statement or its author's card is still to come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An envelope and the peer that brought it."""
+
+    envelope_id: bytes
+    data: bytes
+    source: NodeId
 
 
 @dataclass(slots=True)
@@ -142,62 +151,60 @@ class Ingest:
 
     async def _receive(self, tx: Transaction, batch: Batch, arrival: Arrival, found: bytes) -> str:
         """Judge one new envelope; returns the state it is kept in."""
-        source = arrival.exchange.peer.raw
+        source, data = arrival.exchange.peer, arrival.envelope
         try:
-            outer = parse_outer(arrival.envelope)
-            row = _envelope_row(outer, arrival.envelope, found, source, batch.now)
+            outer = parse_outer(data)
             self._check_life(outer, batch.now)
             try:
-                state = await self._judge(tx, batch, outer, row)
+                state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
-                state = await self._hold(tx, row)
+                state = await self._hold(tx, outer, len(data))
                 self._remember(found, arrival)
-            batch.rows.append(replace(row, state=state))
         except ProtocolError as error:
-            batch.refused.append(_quarantined(error, source, found, len(arrival.envelope), batch.now))
-            log.info("envelope-refused", peer=arrival.exchange.peer.short, defect=str(error.kind), field=error.field)
+            batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
+            log.info("envelope-refused", peer=source.short, defect=str(error.kind), field=error.field)
             return REFUSED
-        else:
-            return state
+        batch.rows.append(_envelope_row(outer, data, found, source.raw, state, batch.now))
+        return state
 
     @staticmethod
     def _check_life(outer: Outer, now: int) -> None:
         if is_past_life(outer, minute_of(now)):
             raise RemoteError(Defect.PAST_LIFE, "created_hour")
 
-    async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, row: EnvelopeRow) -> str:
+    async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, received: Received) -> str:
         """Open it and let it take effect. Raises `RemoteError`, or `Undecided` when something else must come first."""
         if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS:
             raise Undecided
         if outer.suite is Suite.X_WING:
-            return await self._judge_packet(tx, outer, row)
+            return await self._judge_packet(tx, outer, received)
         held = self._keyring.open_with(outer.kid)
         if held is None:
             raise Undecided
-        signed = parse_object(open_circle(row.data, held.key))
-        check_size(signed.header.type, len(row.data))
+        signed = parse_object(open_circle(received.data, held.key))
+        check_size(signed.header.type, len(received.data))
         if held.pending and signed.header.type is not ObjectType.STATEMENT:
             raise Undecided
         check_against_envelope(signed.header, outer, circle=held.circle_id, statement=held.statement_id, cls=held.cls)
-        await self._accept(tx, batch, signed, row)
+        await self._accept(tx, batch, signed, received)
         return OPENED
 
-    async def _judge_packet(self, tx: Transaction, outer: Outer, row: EnvelopeRow) -> str:
+    async def _judge_packet(self, tx: Transaction, outer: Outer, received: Received) -> str:
         secret = self._keyring.prekey(outer.kid)
         if secret is None:
             raise Undecided
-        await self._circles.take_packet(tx, open_packet(row.data, self._circles.own, secret), NodeId(row.source))
+        await self._circles.take_packet(tx, open_packet(received.data, self._circles.own, secret), received.source)
         return OPENED
 
-    async def _accept(self, tx: Transaction, batch: Batch, signed: SignedObject, row: EnvelopeRow) -> None:
+    async def _accept(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
         """The checks of PROTOCOL §5.6 before any effect, then the effect."""
         header = signed.header
         if header.type is ObjectType.STATEMENT:
             await self._circles.take_statement(tx, signed)
         else:
             self._check_author(signed, minute_of(batch.now))
-            await self._effect(tx, batch, signed, row)
-        batch.objects.append((signed, row.envelope_id))
+            await self._effect(tx, batch, signed, received)
+        batch.objects.append((signed, received.envelope_id))
 
     def _check_author(self, signed: SignedObject, now_min: int) -> None:
         try:
@@ -209,11 +216,11 @@ class Ingest:
             raise
         verify_object(signed, public)
 
-    async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, row: EnvelopeRow) -> None:
+    async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
         if signed.header.type is ObjectType.ALERT:
             batch.alerts.append(self._alert_row(signed, batch.now))
         elif not await self._already(tx, signed):
-            await self._circles.take_object(tx, signed, NodeId(row.source))
+            await self._circles.take_object(tx, signed, received.source)
 
     def _alert_row(self, signed: SignedObject, now: int) -> AlertRow:
         header, body = signed.header, signed.body
@@ -253,13 +260,13 @@ class Ingest:
         header = signed.header
         return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
 
-    async def _hold(self, tx: Transaction, row: EnvelopeRow) -> str:
+    async def _hold(self, tx: Transaction, outer: Outer, size: int) -> str:
         """Keep what cannot be opened yet, as long as its scope is ours and the scope's pool has room."""
-        if row.tag not in self._keyring.scopes(row.created_hour):
+        if outer.tag not in self._keyring.scopes(outer.created_hour):
             raise RemoteError(Defect.UNKNOWN_KEY, "kid")
-        if await tx.log.held_bytes(row.tag) + len(row.data) > HELD_POOL_BYTES:
+        if await tx.log.held_bytes(outer.tag) + size > HELD_POOL_BYTES:
             raise RemoteError(Defect.TOO_LARGE, "pool")
-        return HELD if row.suite == Suite.CIRCLE else CARRIED
+        return HELD if outer.suite is Suite.CIRCLE else CARRIED
 
     def _remember(self, found: bytes, arrival: Arrival) -> None:
         while len(self._waiting) >= QUEUE:
@@ -291,7 +298,8 @@ class Ingest:
             again = Batch(batch.now)
             for row in await tx.log.held(self._keyring.kids()):
                 try:
-                    await self._judge(tx, again, parse_outer(row.data), row)
+                    received = Received(row.envelope_id, row.data, NodeId(row.source))
+                    await self._judge(tx, again, parse_outer(row.data), received)
                 except (Undecided, NewerVersion):
                     continue
                 except ProtocolError as error:
@@ -337,7 +345,7 @@ class Ingest:
             self._events.publish("inbox", row.alert_id.hex())
 
 
-def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, now: int) -> EnvelopeRow:
+def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, state: str, now: int) -> EnvelopeRow:
     return EnvelopeRow(
         envelope_id=found,
         tag=outer.tag,
@@ -349,7 +357,7 @@ def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, no
         source=source,
         recipient=b"",
         data=envelope,
-        state=HELD,
+        state=state,
         received_at=now,
     )
 

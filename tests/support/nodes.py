@@ -56,7 +56,7 @@ async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
     """Wait until something holds; a test that waits in vain says what for."""
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - what is awaited lies in another node
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain: {what}") from None
