@@ -16,7 +16,7 @@ from almenara.protocol.statement import Role
 
 ROOT = Path(__file__).parent.parent.parent
 SPEC = (ROOT / "protocol" / "SPEC.md").read_text(encoding="utf-8")
-CIRCLES = SPEC[SPEC.index("## 8 Circles") :]
+CIRCLES = SPEC[SPEC.index("## 8 Circles") : SPEC.index("## 12 ")]
 
 
 def rows(heading: str) -> list[list[str]]:
