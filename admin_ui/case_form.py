@@ -9,7 +9,19 @@ from almenara.node.cases.case import is_local
 from almenara.node.words import N_
 
 Kind = Literal[
-    "text", "area", "code", "codes", "threats", "country", "date", "number", "flag", "lines", "when", "audience"
+    "text",
+    "area",
+    "code",
+    "codes",
+    "threats",
+    "country",
+    "date",
+    "number",
+    "flag",
+    "lines",
+    "when",
+    "audience",
+    "region",
 ]
 
 
@@ -182,8 +194,8 @@ GROUPS = (
                 path="place.admin1",
                 width="half",
                 label=N_("Region"),
-                help=N_("The ISO code of the department, province or county, such as CO-CAU."),
-                limit=6,
+                kind="region",
+                help=N_("Department, province or county: its name, or its ISO code."),
             ),
             Field(path="place.locality", label=N_("Town or village"), limit=200),
             Field(

@@ -206,16 +206,18 @@ def _several(reader: Reader, field: Field, values: list[str]) -> Markup:
 
 
 def _one(reader: Reader, field: Field, text: str) -> Markup:
-    match field.kind:
-        case "code":
-            return _text(reader.label(field.codes, text))
-        case "country":
-            return _text(reader.country(text))
-        case "date":
-            return _day(reader, text)
-        case "when":
-            return reader.when(text)
-        case "number":
-            return reader.code(text)
-        case _:
-            return Markup('<span class="prose" dir="auto">%s</span>') % text
+    said = _SAID.get(field.kind)
+    if said:
+        return said(reader, text)
+    if field.kind == "code":
+        return _text(reader.label(field.codes, text))
+    return Markup('<span class="prose" dir="auto">%s</span>') % text
+
+
+_SAID: dict[str, Callable[[Reader, str], Markup]] = {
+    "country": lambda reader, text: _text(reader.country(text)),
+    "region": lambda reader, text: _text(reader.area(text)),
+    "date": lambda reader, text: _day(reader, text),
+    "when": lambda reader, text: reader.when(text),
+    "number": lambda reader, text: reader.code(text),
+}

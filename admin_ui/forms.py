@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from almenara.admin_ui.areas import area_code
 from almenara.admin_ui.case_form import GROUPS, Field, Items
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def _value(form: Form, field: Field, name: str) -> Any:
             return _when(form, name)
         case _:
             text = _text(form, name)
+            if field.kind == "region":
+                text = area_code(text, _text(form, "place.country"))
             return "" if text == field.default else text
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
@@ -15,6 +14,7 @@ from babel.dates import format_date, format_datetime, format_timedelta
 from babel.numbers import format_decimal
 from markupsafe import Markup, escape
 
+from almenara.admin_ui.areas import area_name, plain
 from almenara.admin_ui.i18n import RIGHT_TO_LEFT, translations
 from almenara.node.words import N_
 from almenara.protocol import vocabulary
@@ -104,13 +104,13 @@ class Reader:
     @staticmethod
     def area(code: str) -> str:
         """Give the name of an ISO 3166-2 area in its own country's words, or the code."""
-        return code
+        return area_name(code)
 
     def countries(self) -> list[tuple[str, str]]:
         """Every country with its name, in the order of the names."""
         named = ((str(code), str(name)) for code, name in self.locale.territories.items())
         countries = (pair for pair in named if _COUNTRY.fullmatch(pair[0]) and pair[0] not in _NOT_COUNTRIES)
-        return sorted(countries, key=lambda pair: _sortable(pair[1]))
+        return sorted(countries, key=lambda pair: plain(pair[1]))
 
     # time
 
@@ -175,7 +175,3 @@ def _bdi(text: str) -> Markup:
 
 def _isolated(value: object) -> Markup:
     return value if isinstance(value, Markup) else Markup('<bdi dir="auto">%s</bdi>') % value
-
-
-def _sortable(name: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))

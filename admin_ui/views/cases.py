@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from almenara.admin_ui.areas import areas_of
 from almenara.admin_ui.case_form import FIELDS, GROUPS, Items
 from almenara.admin_ui.facts import case_sections, consent_words
 from almenara.admin_ui.forms import MOST_THREATS, Written, kept_unknown, read_document
@@ -119,6 +120,7 @@ async def _form_page(
         options=_options(visit.reader),
         threat_groups=_threat_groups(visit.reader),
         audience=await _audience(visit),
+        regions=areas_of(Written(document).text("place.country")),
         offsets=OFFSETS,
         own_offset=_own_offset(visit.reader),
         opened=lambda group: any(part.path.split(".")[0] in document for part in group.fields),
