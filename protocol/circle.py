@@ -6,6 +6,7 @@ waits inside and takes effect when the parent comes.
 
 from __future__ import annotations
 
+import contextlib
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,7 @@ from almenara.protocol.records import Records
 from almenara.protocol.statement import Cut, Role, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from almenara.protocol.lineage import Exit, Leave, Lineage
     from almenara.protocol.object import Header
@@ -45,8 +46,11 @@ class CircleHistory:
         """
         self._records.trust(anchor)
 
-    def add(self, statement: Statement, signer: NodeId) -> None:
+    def add(self, statement: Statement, signer: NodeId, place: Cut | None = None) -> None:
         """Take in a statement whose object's signature, by `signer`, was verified; one that is known changes nothing.
+
+        `place` is where its object stands in the signer's chain: incarnation, seq and header hash.  Without it, what
+        a steward that went out issued beside its exit counts as issued after.
 
         Raises:
             RemoteError: WRONG_CIRCLE; NOT_ALLOWED, its issuer did not sign it; what `check_successor` refuses, where
@@ -55,7 +59,26 @@ class CircleHistory:
         """
         if signer != statement.issuer:
             raise RemoteError(Defect.NOT_ALLOWED, "issuer", "the node that signed the object")
-        self._records.add(statement)
+        self._records.add(statement, place)
+
+    @classmethod
+    def restore(
+        cls, anchors: Iterable[Statement], statements: Iterable[tuple[Statement, Cut | None]], leaves: Iterable[Leave]
+    ) -> CircleHistory:
+        """Rebuild a history from what was taken in before, in any order; at least one anchor.
+
+        What was taken in while its parent was unknown, and then could not follow it, is left out again.
+        """
+        first, *more = anchors
+        history = cls(first)
+        for anchor in more:
+            history.trust(anchor)
+        for statement, place in statements:
+            with contextlib.suppress(RemoteError):
+                history.add(statement, statement.issuer, place)
+        for leave in leaves:
+            history.add_leave(leave)
+        return history
 
     def add_leave(self, leave: Leave) -> None:
         """Take in a leave whose object was verified; it waits until the statement it was sent under is known.
@@ -91,6 +114,11 @@ class CircleHistory:
         return self.lineage.out
 
     @property
+    def contested(self) -> frozenset[NodeId]:
+        """Members whom only statements issued after their issuer went out removed: for a human to decide."""
+        return self.lineage.contested & self.current.nodes
+
+    @property
     def waiting(self) -> frozenset[bytes]:
         """Ids of statements without effect so far: a parent, or the leave they rest on, is not known."""
         return self._records.ids - self.lineage.valid.keys()
@@ -109,7 +137,7 @@ class CircleHistory:
     @property
     def stranded(self) -> frozenset[NodeId]:
         """Nodes that only a losing branch admitted: to be asked again, and admitted by the next statement."""
-        lost = self.lineage.valid.keys() - {statement.id for statement in self.chain}
+        lost = self.lineage.valid.keys() - {statement.id for statement in self.chain} - self.lineage.void
         admitted = (node for statement in lost for node in self.lineage.admitted(self.lineage.valid[statement]))
         return frozenset(admitted) - self.current.nodes - self.out
 
@@ -234,9 +262,18 @@ class CircleHistory:
         if role is None:
             raise RemoteError(Defect.UNKNOWN_AUTHOR, "author", "a member of the statement named")
         check_permission(statement, role, header)
+        self._check_base(statement, author, header)
         self._check_time(statement, header)
         self._check_cuts(statement, author, header, header_hash)
         return role
+
+    def _check_base(self, statement: Statement, author: NodeId, header: Header) -> None:
+        """Check that a void statement gives nobody more than the last one before it that is not void."""
+        base = next(step for step in self.lineage.line(statement) if step.id not in self.lineage.void)
+        role = base.role_of(author)
+        if role is None:
+            raise RemoteError(Defect.AFTER_CUT, "author", "somebody admitted before the steward that admits went out")
+        check_permission(base, role, header)
 
     def _check_time(self, statement: Statement, header: Header) -> None:
         successors = self.lineage.children.get(statement.id, ())
@@ -244,8 +281,9 @@ class CircleHistory:
             raise RemoteError(Defect.AFTER_SUCCESSOR, "created_min", "at most 48 h after the next statement")
 
     def _check_cuts(self, statement: Statement, author: NodeId, header: Header, header_hash: bytes) -> None:
+        place = Cut(header.incarnation, header.seq, header_hash)
         for exit_ in self._binding_exits(statement, author):
-            if not _within(exit_, header, header_hash):
+            if not exit_.spares(place, header.created_min):
                 raise RemoteError(Defect.AFTER_CUT, "seq", "what the author sent before it was out")
 
     def _binding_exits(self, statement: Statement, author: NodeId) -> tuple[Exit, ...]:
@@ -266,10 +304,3 @@ class CircleHistory:
         )
         winning = {statement.id for statement in self.chain}
         return tuple(exit_ for exit_ in first if exit_.at.id in winning) or first
-
-
-def _within(exit_: Exit, header: Header, header_hash: bytes) -> bool:
-    for cut in exit_.cuts:
-        if cut.incarnation == header.incarnation:
-            return header.seq < cut.seq or (header.seq == cut.seq and header_hash == cut.hash)
-    return exit_.leave is not None and header.created_min <= exit_.leave.created_min

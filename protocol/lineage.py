@@ -39,6 +39,13 @@ class Exit:
     cuts: tuple[Cut, ...]
     leave: Leave | None = None
 
+    def spares(self, place: Cut, created_min: int) -> bool:
+        """Whether something the node sent, at this place of its chain, came before it went and still counts."""
+        for cut in self.cuts:
+            if cut.incarnation == place.incarnation:
+                return place.seq < cut.seq or place == cut
+        return self.leave is not None and created_min <= self.leave.created_min
+
 
 class Lineage:
     """The tree of known statements, judged.
@@ -54,8 +61,10 @@ class Lineage:
         anchors: frozenset[bytes],
         leaves: frozenset[Leave],
         revoked: frozenset[NodeId],
+        places: Mapping[bytes, Cut],
     ) -> None:
         self._known = known
+        self._places = places
         self._anchors = anchors
         self._leaves = leaves
         self._revoked = revoked
@@ -127,17 +136,53 @@ class Lineage:
         return {parent: tuple(sorted(family, key=self._precedence)) for parent, family in families.items()}
 
     def _precedence(self, child: Statement) -> tuple[bool, int, bytes]:
-        """Order rival children: the higher rank wins, of two by one issuer the lower hash.
-
-        A child whose issuer went out, and which stands beside that exit instead of before it, comes after all others:
-        a steward that was removed could otherwise displace the branch that removed it, years later.
-        """
+        """Order rival children: those that stand, then the higher rank, of two by one issuer the lower hash."""
         parent = self._parents[child.id]
-        beside = any(
-            not self.answered(exit_, parent) and not self.descends(exit_.at, child)
-            for exit_ in self.exits.get(child.issuer, ())
+        return child.id not in self._judged[0], parent.stewards.index(child.issuer), child.hash
+
+    @cached_property
+    def void(self) -> frozenset[bytes]:
+        """Ids of valid statements that came after their issuer went out; what they say waits for a human.
+
+        Otherwise a removed steward could, by children of old parents, years later displace the branch that removed it,
+        or remove everybody else.
+        """
+        return self._judged[1]
+
+    @cached_property
+    def _judged(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        """Sort statements into those that stand and those that are void.
+
+        A statement is void if an exit of its issuer counts against it, and an exit counts if the statement that made it
+        stands (a leave always does).  Stewards who removed each other in a circle leave some in neither set: their
+        removals count, their branches lose.
+        """
+        against = {statement.id: self._against(statement) for statement in self._tree.values()}
+        stands: set[bytes] = set()
+        void: set[bytes] = set()
+        settled = -1
+        while settled < len(stands) + len(void):
+            settled = len(stands) + len(void)
+            for statement, exits in against.items():
+                if any(exit_.leave is not None or exit_.at.id in stands for exit_ in exits):
+                    void.add(statement)
+                elif all(exit_.at.id in void for exit_ in exits):
+                    stands.add(statement)
+        return frozenset(stands), frozenset(void)
+
+    def _against(self, statement: Statement) -> tuple[Exit, ...]:
+        """Return exits of the issuer that it had not come back from, and that neither follow nor spare this."""
+        parent = self._parents.get(statement.id)
+        if parent is None:
+            return ()
+        place = self._places.get(statement.id)
+        return tuple(
+            exit_
+            for exit_ in self._every_exit.get(statement.issuer, ())
+            if not self.answered(exit_, parent)
+            and not self.descends(exit_.at, statement)
+            and not (place is not None and exit_.spares(place, statement.issued_min))
         )
-        return beside, parent.stewards.index(child.issuer), child.hash
 
     @cached_property
     def root(self) -> Statement:
@@ -145,6 +190,7 @@ class Lineage:
         anchor = max((self.valid[anchor] for anchor in self._anchors & self.valid.keys()), key=_by_number)
         return tuple(self.line(anchor))[-1]
 
+    @cached_property
     def _tree(self) -> dict[bytes, Statement]:
         """Return the root and all its valid descendants, by id."""
         tree = {self.root.id: self.root}
@@ -171,11 +217,26 @@ class Lineage:
 
     @cached_property
     def exits(self) -> dict[NodeId, tuple[Exit, ...]]:
+        """Every removal that counts and every leave, by node: by a statement that is not void, or that holds."""
+        held = {statement.id for statement in self.chain}
+        counting = {
+            node: tuple(exit_ for exit_ in exits if exit_.leave or exit_.at.id in held or exit_.at.id not in self.void)
+            for node, exits in self._every_exit.items()
+        }
+        return {node: exits for node, exits in counting.items() if exits}
+
+    @cached_property
+    def contested(self) -> frozenset[NodeId]:
+        """Nodes that only void statements removed: people must look whether they should stay."""
+        return frozenset(self._every_exit) - frozenset(self.exits)
+
+    @cached_property
+    def _every_exit(self) -> dict[NodeId, tuple[Exit, ...]]:
         """Every removal by a valid statement and every leave under one, by node.
 
         Only of the tree that the winning chain belongs to: what another anchor knows counts once a line joins them.
         """
-        tree = self._tree()
+        tree = self._tree
         exits: dict[NodeId, list[Exit]] = {}
         for statement in tree.values():
             for node, cuts in statement.removed:

@@ -14,7 +14,7 @@ from almenara.protocol.succession import check_successor
 
 if TYPE_CHECKING:
     from almenara.crypto.identity import NodeId
-    from almenara.protocol.statement import Statement
+    from almenara.protocol.statement import Cut, Statement
 
 MAX_STATEMENTS: Final = 4_096  # of one circle: 78 years of weeks, or a steward gone wild
 MAX_WAITING: Final = 256  # statements that no known parent joins to the rest: five years of absence
@@ -31,6 +31,7 @@ class Records:
         self._by_parent: dict[bytes, set[bytes]] = {}
         self._rooted: set[bytes] = set()  # ids that known parents join to an anchor, valid or not
         self._anchors: set[bytes] = set()
+        self._places: dict[bytes, Cut] = {}  # statement -> where its object stands in the issuer's chain
         self._leaves: set[Leave] = set()
         self._revoked: set[NodeId] = set()
         self._lineage: Lineage | None = None
@@ -49,8 +50,8 @@ class Records:
         self._keep(anchor)
         self._root(anchor)
 
-    def add(self, statement: Statement) -> None:
-        """Keep a statement.
+    def add(self, statement: Statement, place: Cut | None) -> None:
+        """Keep a statement, and where its object stands in the issuer's chain, if that is known.
 
         Raises:
             RemoteError: WRONG_CIRCLE; what `check_successor` refuses, where the parent is known; TOO_LARGE.
@@ -58,8 +59,13 @@ class Records:
         """
         if statement.circle_id != self.circle:
             raise RemoteError(Defect.WRONG_CIRCLE, "circle", "a statement of this circle")
-        if statement.id in self._known:
-            return
+        if statement.id not in self._known:
+            self._take(statement)
+        if place is not None and statement.id in self._known:
+            self._places[statement.id] = min(place, self._places.get(statement.id, place))
+            self._lineage = None
+
+    def _take(self, statement: Statement) -> None:
         self._make_room(statement)
         self._keep(statement)
         self._drop_rivals(statement)
@@ -102,6 +108,7 @@ class Records:
 
     def _forget(self, statement: Statement) -> None:
         del self._known[statement.id]
+        self._places.pop(statement.id, None)
         self._by_parent[statement.parent].discard(statement.id)
         self._lineage = None
         self._rooted.clear()
@@ -140,7 +147,11 @@ class Records:
         """The judged tree; computed when first asked for after something new."""
         if self._lineage is None:
             self._lineage = Lineage(
-                dict(self._known), frozenset(self._anchors), frozenset(self._leaves), frozenset(self._revoked)
+                dict(self._known),
+                frozenset(self._anchors),
+                frozenset(self._leaves),
+                frozenset(self._revoked),
+                dict(self._places),
             )
         return self._lineage
 

@@ -95,11 +95,16 @@ def follow(
     return Statement(**(slots | changes))
 
 
-def knowing(anchor: Statement, *statements: Statement, leaves: tuple[Leave, ...] = ()) -> CircleHistory:
+def knowing(
+    anchor: Statement,
+    *statements: Statement,
+    leaves: tuple[Leave, ...] = (),
+    places: dict[Statement, Cut] | None = None,
+) -> CircleHistory:
     """A history that was told these, each signed by its issuer."""
     history = CircleHistory(anchor)
     for statement in statements:
-        history.add(statement, statement.issuer)
+        history.add(statement, statement.issuer, (places or {}).get(statement))
     for leave in leaves:
         history.add_leave(leave)
     return history

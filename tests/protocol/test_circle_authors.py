@@ -238,3 +238,22 @@ def test_what_another_incarnation_sent_before_the_leave_counts() -> None:
 def test_the_statement_that_removes_a_leaver_says_the_cut() -> None:
     history = knowing(ONE, follow(ONE, ANA, remove={DIA: (cut(DIA, 5),)}), leaves=(leave(DIA, ONE, seq=7),))
     assert [verdict(history, DIA, ONE, seq) for seq in (5, 6)] == [M, Defect.AFTER_CUT]
+
+
+# What a removed steward still issues gives nobody a voice.
+
+
+def test_whom_a_removed_steward_admits_late_is_not_heard() -> None:
+    rotation = follow(ONE, CLO)
+    removing, late = follow(rotation, ANA, remove={BEN: ()}), follow(ONE, BEN, admit={FAY: M, EVA: M})
+    history = knowing(ONE, rotation, removing, late)
+    assert verdict(history, FAY, late) is Defect.AFTER_CUT
+    assert verdict(history, EVA, late) is Defect.NOT_ALLOWED  # a subscriber before, and so still
+    assert verdict(history, DIA, late) is M  # honest, and had not heard
+
+
+def test_whom_it_admitted_before_its_cut_is_heard() -> None:
+    rotation = follow(ONE, CLO)
+    removing, early = follow(rotation, ANA, remove={BEN: (cut(BEN, 5),)}), follow(ONE, BEN, admit={FAY: M})
+    history = knowing(ONE, rotation, removing, early, places={early: cut(BEN, 4)})
+    assert verdict(history, FAY, early) is M

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import TYPE_CHECKING
+
 import pytest
 
 from almenara.protocol.circle import CircleHistory
@@ -29,6 +32,9 @@ from .circles import (
     pair,
     who,
 )
+
+if TYPE_CHECKING:
+    from almenara.protocol.statement import Cut
 
 ONE = first(ANA, BEN, CLO, others={DIA: M, EVA: M})
 
@@ -283,6 +289,80 @@ def test_after_its_return_its_statements_count_as_before() -> None:
     back = follow(removing, ANA, admit={BEN: S})
     assert back.stewards == (ANA, CLO, BEN)
     assert knowing(ONE, removing, back, follow(back, BEN)).current == follow(back, BEN)
+
+
+def circle_with_a_removed_steward() -> tuple[CircleHistory, tuple[Cut, ...]]:
+    """CLO rotates, then ANA removes BEN, of whom header 5 is the last that counts."""
+    rotation = follow(ONE, CLO)
+    cuts = (cut(BEN, 5),)
+    return knowing(ONE, rotation, follow(rotation, ANA, remove={BEN: cuts})), cuts
+
+
+def test_a_removed_steward_removes_nobody_any_more() -> None:
+    history, _ = circle_with_a_removed_steward()
+    tip = history.current
+    late = follow(ONE, BEN, remove={CLO: (), DIA: (), EVA: ()})
+    history.add(late, BEN, cut(BEN, 6))
+    assert (history.current, history.out, history.hold_reasons({tip.id})) == (tip, {BEN}, ())
+    assert history.contested == {CLO, DIA, EVA}
+    assert history.reissues(ANA) == {}
+
+
+def test_what_a_removed_steward_removed_before_its_cut_holds() -> None:
+    history, cuts = circle_with_a_removed_steward()
+    history.add(follow(ONE, BEN, remove={DIA: ()}), BEN, cuts[0])
+    assert (history.out, history.contested) == ({BEN, DIA}, frozenset())
+
+
+def test_the_place_of_a_statement_may_become_known_later() -> None:
+    history, cuts = circle_with_a_removed_steward()
+    removing = follow(ONE, BEN, remove={DIA: ()})
+    history.add(removing, BEN)
+    assert history.out == {BEN}
+    history.add(removing, BEN, cuts[0])
+    assert history.out == {BEN, DIA}
+
+
+def test_a_steward_that_left_removes_nobody_any_more() -> None:
+    two = follow(ONE, ANA)
+    left = leave(BEN, two, seq=7)
+    history = knowing(ONE, two, leaves=(left,))
+    history.add(follow(ONE, BEN, remove={DIA: ()}), BEN, cut(BEN, 8))
+    assert history.out == {BEN}
+    history.add(follow(ONE, BEN, remove={EVA: ()}), BEN, cut(BEN, 6))
+    assert history.out == {BEN, EVA}
+
+
+def test_a_removed_steward_cannot_revive_an_old_losing_branch() -> None:
+    """By removing, late, the steward whose rotation won at the time."""
+    root = first(ANA, BEN, CLO, DIA, others={EVA: M})
+    winning, losing = follow(root, CLO), follow(root, DIA)
+    removing = follow(winning, ANA, remove={BEN: ()})
+    late = follow(root, BEN, remove={CLO: ()})
+    assert knowing(root, winning, losing, removing, late).chain == (root, winning, removing)
+
+
+def test_a_removal_by_the_only_branch_counts_even_if_its_issuer_had_left() -> None:
+    """It holds, so whoever it left out must be named to a sender with the older key."""
+    late = follow(ONE, BEN, remove={DIA: ()})
+    history = knowing(ONE, late, leaves=(leave(BEN, ONE),))
+    assert (history.current, history.out) == (late, {BEN, DIA})
+    assert history.hold_reasons({ONE.id}) == (BEN, DIA)
+    winning = follow(ONE, CLO)
+    history.add(winning, CLO)
+    assert (history.current, history.out, history.contested) == (winning, {BEN}, {DIA})
+
+
+def test_stewards_that_removed_each_other_are_both_out() -> None:
+    """BEN removed CLO while it ranked higher; ANA removed and re-admitted BEN; then CLO, now higher, removed BEN."""
+    gone = follow(ONE, ANA, remove={BEN: (cut(BEN, 5),)})
+    back = follow(gone, ANA, admit={BEN: S})
+    removing_ben = follow(back, CLO, remove={BEN: (cut(BEN, 2),)})
+    removing_clo = follow(ONE, BEN, remove={CLO: ()})
+    for order in itertools.permutations([gone, back, removing_ben, removing_clo]):
+        history = knowing(ONE, *order, places={removing_clo: cut(BEN, 4)})
+        assert (history.current, history.out) == (removing_ben, {BEN, CLO})
+        assert history.lineage.void == frozenset()
 
 
 # Anchors.
