@@ -124,7 +124,8 @@ def read_passphrase(
     """The vault's passphrase from the first source that is there, None where there is none (SCHEMAS §5).
 
     Sources: the file given, ALMENARA_PASSPHRASE_FILE, $CREDENTIALS_DIRECTORY/passphrase, and if `prompt` a question on
-    the terminal, asked twice with `confirm`. Raises `Problem`: NOT_FOUND for a file that cannot be read, WRONG_TYPE for a passphrase that is too short.
+    the terminal, asked twice with `confirm`. Raises `Problem`: NOT_FOUND for a file that cannot be read, WRONG_TYPE
+    for a passphrase that is too short.
     """
     source = file or _named_file(os.environ if environ is None else environ)
     if source is not None:

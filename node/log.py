@@ -1,8 +1,8 @@
 """The log: an allow-list of fields, so that nothing about a case, a person or an address can get in by accident.
 
 An event has a name (a constant in the code), a level, a time, and fields of this list. What else is bound to it is
-dropped and counted in `dropped`. An exception is logged as its type and a fresh id, never as text or traceback, since both
-may hold data.
+dropped and counted in `dropped`. An exception is logged as its type and a fresh id, never as text or traceback, since
+both may hold data.
 """
 
 from __future__ import annotations

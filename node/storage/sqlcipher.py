@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiosqlite
@@ -71,11 +72,9 @@ def _engine(path: Path, key: bytes, *, connections: int, begin: str, pragmas: tu
     if len(key) != KEY_BYTES:
         raise ValueError(f"a database key has {KEY_BYTES} bytes, got {len(key)}")
 
-    def connect() -> Any:
-        return _open(path, key, (*_PRAGMAS, *pragmas))
-
     async def create() -> aiosqlite.Connection:
-        connection = aiosqlite.Connection(connect, iter_chunk_size=64)
+        opened = await asyncio.to_thread(_open, path, key, (*_PRAGMAS, *pragmas))
+        connection = aiosqlite.Connection(lambda: opened, iter_chunk_size=64)
         connection._thread.daemon = True  # noqa: SLF001 - as SQLAlchemy does for those it opens: a crash must not hang
         return await connection
 
@@ -97,8 +96,8 @@ def _engine(path: Path, key: bytes, *, connections: int, begin: str, pragmas: tu
 
 
 def _open(path: Path, key: bytes, pragmas: tuple[str, ...]) -> Any:
-    # Transactions are begun by SQLAlchemy's event above, so the driver must begin none.
-    connection = sqlcipher3.dbapi2.connect(str(path), isolation_level=None)
+    # The driver must begin no transactions, SQLAlchemy's event above does; and one thread opens, another one uses.
+    connection = sqlcipher3.dbapi2.connect(str(path), isolation_level=None, check_same_thread=False)
     try:
         # Before the key, or a wrong one is reported on standard error.
         connection.execute("PRAGMA cipher_log_level = NONE")
