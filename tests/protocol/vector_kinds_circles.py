@@ -19,6 +19,8 @@ from .vector_kinds_objects import octets
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from almenara.protocol.statement import Statement
+
     Given = dict[str, Any]
     Found = dict[str, Any]
 
@@ -42,18 +44,24 @@ def read_statement_after(given: Given) -> Found:
 def read_circle(given: Given) -> Found:
     """Take the set in every order; the answer must be one."""
     statements = [parse_statement(bytes.fromhex(body)) for body in given["statements"]]
-    found = [_told(given, list(order)) for order in itertools.permutations(statements)]
+    places = [_place(place) for place in given.get("places", [[]] * len(statements))]
+    told = zip(statements, places, strict=True)
+    found = [_told(given, order) for order in itertools.permutations(told)]
     assert all(each == found[0] for each in found)
     return found[0]
 
 
-def _told(given: Given, statements: list[Any]) -> Found:
+def _told(given: Given, statements: tuple[tuple[Statement, Cut | None], ...]) -> Found:
     history = CircleHistory(parse_statement(octets(given, "anchor")))
-    for statement in statements:
-        history.add(statement, statement.issuer)
+    for statement, place in statements:
+        history.add(statement, statement.issuer, place)
     for leave in given["leaves"]:
         history.add_leave(_leave(leave))
     return {"current": history.current.id.hex(), "out": sorted(node.raw.hex() for node in history.out)}
+
+
+def _place(given: list[Any]) -> Cut | None:
+    return Cut(bytes.fromhex(given[0]), given[1], bytes.fromhex(given[2])) if given else None
 
 
 def _leave(given: Given) -> Leave:

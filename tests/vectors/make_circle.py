@@ -269,6 +269,18 @@ def _circles() -> Iterator[Vector]:
     rivals = [rotation, removal, late]
     yield _circle("late-rival", "a removed steward cannot displace its removal", rivals, removal, [GAMMA], anchor=three)
 
+    everybody = without(three, BETA, [], issuer=GAMMA)
+    attack = [rotation, removal, everybody]
+    yield _circle("late-removal", "a removed steward removes nobody", attack, removal, [GAMMA], anchor=three)
+    cutting = without(rotation, GAMMA, [CUT], issuer=ALPHA)
+    late = [CUT[0], CUT[1] + 1, seed("late")]
+    for name, about, place, current, out in (
+        ("removal-at-the-cut", "the last word that counts, and by rank it wins", CUT, everybody, sorted([BETA, GAMMA])),
+        ("removal-after-the-cut", "one number too high", late, cutting, [GAMMA]),
+    ):
+        told = [rotation, cutting, everybody]
+        yield _circle(name, about, told, current, out, anchor=three, places=[[], [], place])
+
 
 def _circle(
     name: str,
@@ -279,8 +291,11 @@ def _circle(
     *,
     leaves: Sequence[Body] = (),
     anchor: Body = ONE,
+    places: Sequence[Sequence[Any]] = (),
 ) -> Vector:
     given = {"anchor": body(anchor), "statements": [body(each) for each in statements], "leaves": leaves}
+    if places:
+        given["places"] = places  # where each statement's object stands in its issuer's chain, if known
     return good("circle", name, about, given, current=id_of(current), out=out)
 
 
