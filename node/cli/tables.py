@@ -24,10 +24,15 @@ def show(name: str, told: Told, *, to_stderr: bool = False) -> None:
 
 
 def _rows(columns: Iterable[str], rows: Iterable[Iterable[object]], empty: str) -> RenderableType:
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    return table if table.row_count else Text(empty)
+    cells = [[_cell(value) for value in row] for row in rows]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, name in enumerate(columns):
+        whole = name == "id" or name.endswith("_id")  # an identifier that was cut cannot be copied
+        width = max((len(row[number]) for row in cells), default=0) if whole else None
+        table.add_column(name.replace("_", " "), overflow="fold", min_width=width)
+    for row in cells:
+        table.add_row(*row)
+    return table if cells else Text(empty)
 
 
 def _pairs(pairs: Iterable[tuple[str, object]]) -> RenderableType:
