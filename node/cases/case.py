@@ -83,7 +83,7 @@ class Place(Part):
 
 
 class Consent(Part):
-    """What the people concerned said about sharing. `consent.py` has what follows from it."""
+    """What the people concerned said about sharing, and for whom. Without a sharing state a case goes to nobody."""
 
     state: f.ConsentState
     basis: f.ConsentBasis = ""
