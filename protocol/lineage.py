@@ -68,39 +68,40 @@ class Lineage:
         self._anchors = anchors
         self._leaves = leaves
         self._revoked = revoked
-        self._parents = self._link()
+        self._parents: dict[bytes, Statement] = {}
+        self._removals: dict[bytes, dict[NodeId, Statement]] = {}  # statement -> who was last removed where on its line
+        self._link()
         self.valid = self._judge()
         """Valid statements by id, losing branches included."""
 
-    def _link(self) -> dict[bytes, Statement]:
-        """Map each statement to its known parent, where it may follow it; lower numbers first, as ranks need them."""
-        parents: dict[bytes, Statement] = {}
+    def _link(self) -> None:
+        """Join each statement to its known parent, where it may follow it; lower numbers first, as ranks need them."""
         for child in sorted(self._known.values(), key=_by_number):
+            removals: dict[NodeId, Statement] = {}
             parent = self._known.get(child.parent)
-            if parent is not None and self._may_follow(parent, child, parents):
-                parents[child.id] = parent
-        return parents
+            if parent is not None and self._may_follow(parent, child):
+                self._parents[child.id] = parent
+                removals = self._removals[parent.id]
+            here = {node: child for node, _ in child.removed}
+            self._removals[child.id] = removals | here if here else removals
 
-    def _may_follow(self, parent: Statement, child: Statement, parents: Mapping[bytes, Statement]) -> bool:
+    def _may_follow(self, parent: Statement, child: Statement) -> bool:
         try:
             out_of_reach = check_successor(parent, child)
         except RemoteError:
             return False
-        return all(self._gone_by_itself(node, parent, parents) for node in out_of_reach)
-
-    def _gone_by_itself(self, node: NodeId, parent: Statement, parents: Mapping[bytes, Statement]) -> bool:
-        if node in self._revoked:
-            return True
-        left = [self._known[leave.statement] for leave in self._leaves if leave.author == node and self._counts(leave)]
-        answer = _last_removal(parent, node, parents)
-        return any(answer is None or answer.number <= at.number for at in left)
+        return all(self.gone_by_itself(node, parent) for node in out_of_reach)
 
     def gone_by_itself(self, node: NodeId, at: Statement) -> bool:
         """Whether a node was revoked, or left and was not removed and re-admitted since on the way to `at`.
 
         Such a steward may be removed by any other, whatever their ranks.
         """
-        return self._gone_by_itself(node, at, self._parents)
+        if node in self._revoked:
+            return True
+        left = [self._known[leave.statement] for leave in self._leaves if leave.author == node and self._counts(leave)]
+        answer = self._removals[at.id].get(node)
+        return any(answer is None or answer.number <= sent.number for sent in left)
 
     def _counts(self, leave: Leave) -> bool:
         at = self._known.get(leave.statement)
@@ -119,7 +120,10 @@ class Lineage:
 
     def line(self, statement: Statement) -> Iterator[Statement]:
         """Yield a statement and its ancestors, nearest first."""
-        return _line(statement, self._parents)
+        step: Statement | None = statement
+        while step is not None:
+            yield step
+            step = self._parents.get(step.id)
 
     def descends(self, statement: Statement, ancestor: Statement) -> bool:
         """Whether `ancestor` is `statement` or one of its ancestors."""
@@ -258,7 +262,7 @@ class Lineage:
         return exit_.node in at.roles and exit_.node not in self._revoked and self._covered(exit_, at)
 
     def _covered(self, exit_: Exit, at: Statement) -> bool:
-        removal = _last_removal(at, exit_.node, self._parents)
+        removal = self._removals[at.id].get(exit_.node)
         if removal is None:
             return False
         itself = exit_.leave is None and removal.id == exit_.at.id
@@ -279,14 +283,3 @@ class Lineage:
 
 def _by_number(statement: Statement) -> tuple[int, bytes]:
     return statement.number, statement.hash
-
-
-def _line(statement: Statement, parents: Mapping[bytes, Statement]) -> Iterator[Statement]:
-    step: Statement | None = statement
-    while step is not None:
-        yield step
-        step = parents.get(step.id)
-
-
-def _last_removal(statement: Statement, node: NodeId, parents: Mapping[bytes, Statement]) -> Statement | None:
-    return next((step for step in _line(statement, parents) if step.cuts_of(node) is not None), None)
