@@ -14,11 +14,13 @@ from almenara.admin_ui.views import (
     language,
     live,
     network,
+    nowhere,
     pairing,
     send,
     settings,
     sign_in,
     static,
+    styleguide,
     today,
     unlock,
 )
@@ -44,6 +46,8 @@ ROUTES: tuple[Route, ...] = (
     *language.ROUTES,
     *live.ROUTES,
     *static.ROUTES,
+    *styleguide.ROUTES,
+    *nowhere.ROUTES,  # last: it takes every address
 )
 
 

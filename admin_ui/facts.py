@@ -217,7 +217,7 @@ def _one(reader: Reader, field: Field, text: str) -> Markup:
 _SAID: dict[str, Callable[[Reader, str], Markup]] = {
     "country": lambda reader, text: _text(reader.country(text)),
     "region": lambda reader, text: _text(reader.area(text)),
-    "date": lambda reader, text: _day(reader, text),
+    "date": _day,
     "when": lambda reader, text: reader.when(text),
     "number": lambda reader, text: reader.code(text),
 }

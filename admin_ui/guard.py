@@ -23,6 +23,7 @@ from almenara.admin_ui.security import (
     visitor_cookie,
 )
 from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.clock import MINUTE_MS, now_ms
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
@@ -94,7 +95,7 @@ def refused(visit: Visit, problem: Problem) -> web.Response:
 async def _arrive(request: web.Request, service: Service, memory: Memory) -> Visit:
     languages = service.config.node.languages
     language = choose(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language", ""), languages)
-    signed_in = await _session(request, service)
+    signed_in = await session(request, service, memory)
     csrf = signed_in.csrf if signed_in else request.cookies.get(visitor_cookie(request)) or new_token()
     return Visit(
         request=request,
@@ -106,11 +107,24 @@ async def _arrive(request: web.Request, service: Service, memory: Memory) -> Vis
     )
 
 
-async def _session(request: web.Request, service: Service) -> SignedIn | None:
-    token = request.cookies.get(session_cookie(request))
+async def session(request: web.Request, service: Service, memory: Memory) -> SignedIn | None:
+    """Give the session of the cookie; one in which nobody has done anything for too long ends here."""
+    token, now = request.cookies.get(session_cookie(request)), now_ms()
     if service.locked or not token:
         return None
+    if memory.idle_ms(token, now) > service.config.panel.idle_minutes * MINUTE_MS:
+        await service.sign_out(token)
+        return None
+    if not _by_itself(request):
+        memory.active(token, now)
     return await service.session(token)
+
+
+def _by_itself(request: web.Request) -> bool:
+    """Whether the page asks by itself: a live part that refreshes, or the stream of events."""
+    return request.method in SAFE_METHODS and (
+        request.headers.get("HX-Request") == "true" or request.headers.get("Accept") == "text/event-stream"
+    )
 
 
 async def _form(request: web.Request) -> Form:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 from aiohttp import ClientConnectionResetError, web
 
+from almenara.admin_ui.guard import session
 from almenara.admin_ui.security import dress
 from almenara.admin_ui.visit import Route, Visit
-
-if TYPE_CHECKING:
-    from almenara.node.people import SignedIn
 
 PATIENCE = 20.0  # seconds between two signs of life, under the 30 s after which proxies give up
 
@@ -33,16 +30,12 @@ async def _follow(visit: Visit, answer: web.StreamResponse) -> None:
     service = visit.service
     seen = _last_seen(visit.request, service.last_event)
     await answer.write(b"retry: 3000\n\n")
-    while not service.locked and await _still(visit):
+    while await session(visit.request, service, visit.memory):
         happened = await service.wait_event(seen, PATIENCE)
         for seen, event in happened:
             await answer.write(f"id: {seen}\nevent: {event.kind}\ndata: {json.dumps(event.ref)}\n\n".encode())
         if not happened:
             await answer.write(b": still here\n\n")
-
-
-async def _still(visit: Visit) -> SignedIn | None:
-    return await visit.service.session(visit.signed_in.token) if visit.signed_in else None
 
 
 def _last_seen(request: web.Request, newest: int) -> int:

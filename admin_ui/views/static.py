@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from almenara.admin_ui.render import STATIC
+from almenara.admin_ui.render import STATIC, asset
 from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.problem import Kind, Problem
 
@@ -40,4 +40,12 @@ async def show(visit: Visit) -> web.StreamResponse:
     )
 
 
-ROUTES = (Route("GET", "/static/{name:.+}", show, Who.ANYBODY),)
+async def icon(visit: Visit) -> web.StreamResponse:
+    """Where browsers look for an icon when a page names none, such as the empty one."""
+    return visit.go(asset("icon.svg"))
+
+
+ROUTES = (
+    Route("GET", "/static/{name:.+}", show, Who.ANYBODY),
+    Route("GET", "/favicon.ico", icon, Who.ANYBODY),
+)
