@@ -259,9 +259,9 @@ class Lineage:
         A removal on a losing branch has no descendants that hold.  A later statement of the winning branch that
         removes the same node stands for it, and re-admission after that one counts.
         """
-        return exit_.node in at.roles and exit_.node not in self._revoked and self._covered(exit_, at)
+        return exit_.node in at.roles and self._removed_again(exit_, at)
 
-    def _covered(self, exit_: Exit, at: Statement) -> bool:
+    def _removed_again(self, exit_: Exit, at: Statement) -> bool:
         removal = self._removals[at.id].get(exit_.node)
         if removal is None:
             return False
@@ -271,7 +271,7 @@ class Lineage:
     def may_return(self, node: NodeId) -> bool:
         """Whether a child of the winning statement could admit this node without it staying out."""
         exits = self.exits.get(node, ())
-        return node not in self._revoked and all(self._covered(exit_, self.chain[-1]) for exit_ in exits)
+        return node not in self._revoked and all(self._removed_again(exit_, self.chain[-1]) for exit_ in exits)
 
     @cached_property
     def out(self) -> frozenset[NodeId]:

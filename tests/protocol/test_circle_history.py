@@ -27,6 +27,8 @@ from .circles import (
     cut,
     first,
     follow,
+    hash_of,
+    header,
     knowing,
     leave,
     pair,
@@ -185,6 +187,19 @@ def test_a_revoked_steward_is_out_for_ever_and_any_rank_removes_it() -> None:
     history.add(two, CLO)
     history.add(three, CLO)
     assert (history.current, history.out) == (three, {ANA})
+
+
+def test_a_revocation_leaves_the_past_of_the_revoked_as_it_was() -> None:
+    """Even of one that had been removed and came back: its rotations since then do not lose to old rivals."""
+    gone = follow(ONE, ANA, remove={BEN: ()})
+    back = follow(gone, ANA, admit={BEN: S, EVA: S})
+    since, rival = follow(back, BEN), follow(back, EVA)
+    history = knowing(ONE, gone, back, since, rival)
+    before = history.chain
+    assert before[-1] == since
+    history.add_revocation(BEN)
+    assert history.chain == before
+    assert history.check_author(header(BEN, since, 9), hash_of(BEN, 9)) is S
 
 
 # Rule 4: removals are sticky.
