@@ -77,7 +77,7 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
         server = await start_panel(service, config)
         try:
             home.write_local(server.url, server.token, version("almenara"))
-            on_ready(service, server.url)
+            on_ready(service, config.panel_url)
             await stopped.wait()
         finally:
             home.remove_local()
