@@ -61,13 +61,17 @@ class Transnational(Part):
     host: f.Country
 
 
+_Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+_Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
 class Place(Part):
     """Where. Only `country` and `admin1` can leave as they are; a point leaves as a cell or an area, or not at all."""
 
     country: f.Country
     admin1: f.Admin1 = ""
-    lat: Annotated[float | SkipJsonSchema[None], f.NOT_NULL] = Field(default=None, ge=-90, le=90, allow_inf_nan=False)
-    lon: Annotated[float | SkipJsonSchema[None], f.NOT_NULL] = Field(default=None, ge=-180, le=180, allow_inf_nan=False)
+    lat: Annotated[_Latitude | SkipJsonSchema[None], f.NOT_NULL] = None
+    lon: Annotated[_Longitude | SkipJsonSchema[None], f.NOT_NULL] = None
     locality: f.Short = ""
 
     @property

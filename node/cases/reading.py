@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
-from almenara.node.cases.case import Case, is_local
+from almenara.node.cases.case import Case, Part, is_local
 from almenara.node.cases.consent import NAMED_STATES, SHARING_STATES
 from almenara.node.cases.occurrence import parse_occurrence
 from almenara.node.problem import Kind, Problem
@@ -30,7 +30,7 @@ _MAX_GOT = 64  # characters of a code that are shown back
 
 _OWN_CODES = {"consent.state", "consent.basis"}  # they stay here, but they tell nothing of a person
 _CODE_LIKE = re.compile(r"[A-Za-z0-9:+._-]{1,64}", re.ASCII)
-_UNION_TAGS = {"float", "none", "Transnational"}  # pydantic's own steps into `T | None`, no fields of ours
+_FIELDS = {name for part in (Case, *Part.__subclasses__()) for name in part.model_fields}
 _EXPECTED = {
     "missing": "a value",
     "string_type": "text",
@@ -146,7 +146,7 @@ def _validate(document: dict[str, Any]) -> tuple[Case | None, list[Problem]]:
 
 
 def _problem(error: ErrorDetails) -> Problem:
-    path = ".".join(str(step)[:_MAX_GOT] for step in error["loc"] if step not in _UNION_TAGS)
+    path = _path(error)
     missing = error["type"] == "missing"
     kind = _KINDS.get(error["type"], Kind.WRONG_TYPE)
     context = error.get("ctx", {})
@@ -160,6 +160,15 @@ def _problem(error: ErrorDetails) -> Problem:
     if missing and path in {"consent", "consent.state"}:
         kind = Kind.CONSENT_MISSING
     return Problem(kind, field=path, expected=expected, got="nothing" if missing else _got(path, error["input"]))
+
+
+def _path(error: ErrorDetails) -> str:
+    """Give the dotted path of a field, without the steps pydantic takes into `T | None`."""
+    *above, last = error["loc"]
+    steps = [step for step in above if isinstance(step, int) or step in _FIELDS]
+    if isinstance(last, int) or last in _FIELDS or error["type"] == "extra_forbidden":
+        steps.append(last)
+    return ".".join(str(step)[:_MAX_GOT] for step in steps)
 
 
 def _once_per_field(problems: list[Problem]) -> list[Problem]:

@@ -106,7 +106,8 @@ def partner_view(case: Case, *, policy: Policy, places: Places, status: str) -> 
     """Make the narrowest view. Nothing in a field that never leaves has any influence on it."""
 
     def may(field: str) -> bool:
-        return policy.step(field, PARTNER) != NOTHING
+        step = policy.step(field, PARTNER)
+        return step != NOTHING and (step != "chosen" or field == case.network_shows)
 
     view: View = {"schema": ALERT_SCHEMA, "vocab": vocabulary.VERSION, "tier": PARTNER, "status": status}
     view |= {"threats": list(case.threats), "perpetrator": case.perpetrator}

@@ -269,6 +269,8 @@ def test_the_json_schema_is_valid_and_agrees_with_the_model() -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(FULL)
+    assert not validator.is_valid(changed(place={"country": "CO", "lat": 91, "lon": 0}))
+    assert '"default": null' not in json.dumps(schema)
     for change in (
         {"colour": 1},
         {"severity": "Bad"},

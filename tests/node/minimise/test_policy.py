@@ -132,3 +132,13 @@ def test_more_people_than_a_place_has_hide_it() -> None:
     policy = parse_policy(changed("partner", "partner = 50_000_000"))
     case = case_of(document(random.Random(31)))
     assert not {"cell", "area"} & set(minimise(case, 1, policy=policy, places=PLACES, status="Test").view)
+
+
+def test_a_policy_that_lets_even_a_partner_see_only_the_chosen_one_is_obeyed() -> None:
+    text = shipped_text()
+    for field in ("role", "issue"):
+        line = f"{field} = " + steps("chosen", "chosen", "-")
+        text = "\n".join(line if one.startswith(f"{field} = ") else one for one in text.splitlines())
+    case = case_of(document(random.Random(37)) | {"network_shows": "role", "role": "lawyer", "issue": "labour"})
+    view = minimise(case, 1, policy=parse_policy(text), places=PLACES, status="Test").view
+    assert (view["role"], view.get("issue")) == ("lawyer", None)
