@@ -198,4 +198,4 @@ def _line(shared: Shared) -> str:
     where = view.get("area") or view.get("country") or "-"
     took = " · ".join(f"{name} stored {ms} ms" for name, ms in shared.milliseconds.items())
     threat = view["threats"][0]
-    return f"{shared.author.name:6} {shared.tier:13} {threat:28} {where:8} {view.get('when', '-'):10}  {took}"
+    return f"{shared.author.name:6} {shared.tier:13} {threat:30} {where:8} {view.get('when', '-'):10}  {took}"
