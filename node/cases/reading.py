@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
-from almenara.node.cases.case import Case, Part, is_local
+from almenara.node.cases.case import (
+    Case,
+    Consent,
+    Evidence,
+    Part,
+    Person,
+    Place,
+    Source,
+    Transnational,
+    is_local,
+)
 from almenara.node.cases.consent import NAMED_STATES, SHARING_STATES
 from almenara.node.cases.occurrence import parse_occurrence
 from almenara.node.problem import Kind, Problem
@@ -30,7 +40,8 @@ _MAX_GOT = 64  # characters of a code that are shown back
 
 _OWN_CODES = {"consent.state", "consent.basis"}  # they stay here, but they tell nothing of a person
 _CODE_LIKE = re.compile(r"[A-Za-z0-9:+._-]{1,64}", re.ASCII)
-_FIELDS = {name for part in (Case, *Part.__subclasses__()) for name in part.model_fields}
+_PARTS: tuple[type[Part], ...] = (Case, Person, Source, Evidence, Place, Transnational, Consent)
+_FIELDS = {name for part in _PARTS for name in part.model_fields}
 _EXPECTED = {
     "missing": "a value",
     "string_type": "text",
