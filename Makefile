@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help install install-dev lint format test demo lock clean
+.PHONY: help install install-dev lint format test demo messages lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,9 @@ test: .venv/.installed-dev ## the whole suite; ARGS goes to pytest
 
 demo: .venv/.installed ## three nodes on this machine; ARGS=--check asserts and ends
 	$(BIN)/almenara demo $(ARGS)
+
+messages: .venv/.installed-dev ## bring the panel's catalogues up to date with its sentences
+	$(BIN)/python tools/messages.py
 
 lock: .venv/.installed-dev ## renew the three lock files
 	$(COMPILE) --upgrade --only-build-deps --build-deps-for=editable --output-file=requirements-build.lock pyproject.toml
