@@ -248,12 +248,15 @@ class Exchange:
 
     async def _push_lane(self, lane: int, limit: int) -> bool:
         async with self._desk.store.read() as tx:
+            head = await tx.log.head()
             rows = await tx.log.after(
                 lane, self._sent[lane], self._session.proven, self.peer.raw, exclude_source=self.peer.raw, limit=limit
             )
         for row in rows:
             await self._push(lane, row.position, row.envelope_id, row.data)
             self._sent[lane] = row.position
+        if len(rows) < limit:
+            self._sent[lane] = head  # what is not for this peer, such as its own, is not looked at again
         return bool(rows)
 
     async def _push(self, lane: int, position: int, envelope_id: bytes, data: bytes) -> None:
