@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import jsonschema
 import pytest
-from tests.protocol.test_alert import INTERNATIONAL, NETWORK, PARTNER, encode_view
 
 from almenara.crypto.identity import NodeId
 from almenara.node.models import Alert, Author
 from almenara.protocol.alert import json_schema_alert, parse_view
+from tests.protocol.test_alert import INTERNATIONAL, NETWORK, PARTNER, encode_view
 
 
 def test_the_model_and_the_schema_have_the_same_members() -> None:

@@ -51,7 +51,7 @@ class Cluster:
         return f"postgresql://{USER}@/{database}?host={self.sockets}"
 
     def new_database(self) -> str:
-        """An empty database's URL."""
+        """The URL of a new, empty database."""
         name = f"test{next(self._numbers)}"
         self.run("createdb", "-h", str(self.sockets), "-U", USER, name)
         return self.url(name)

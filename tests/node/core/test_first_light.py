@@ -6,10 +6,10 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from almenara.node.models import CircleNew
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL, Service
-
 from tests.support.nodes import make_home, pair, running, until
 
 if TYPE_CHECKING:

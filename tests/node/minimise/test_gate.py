@@ -9,13 +9,13 @@ import unicodedata
 from typing import Any
 
 import pytest
-from tests.node.minimise.conftest import PLACES, POLICY, case_of, document
 
 from almenara.node.cases.secrets import local_texts
 from almenara.node.minimise.gate import Gate, Secret
 from almenara.node.minimise.view import minimise
 from almenara.node.problem import Kind, Problem
 from almenara.protocol.alert import encode_view
+from tests.node.minimise.conftest import PLACES, POLICY, case_of, document
 
 NAMES = [
     "Persona Ficticia Uno",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import h3
 import pytest
-from tests.node.minimise.conftest import case_of, document
 
 from almenara.node.minimise.place import Places
 from almenara.node.minimise.tables.reader import FINEST, Cells, Outlines, cell_of, path_of
 from almenara.node.minimise.view import minimise
+from tests.node.minimise.conftest import case_of, document
 
 if TYPE_CHECKING:
     from almenara.node.cases.case import Case

@@ -6,7 +6,6 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.node.minimise.conftest import PLACES, case_of, document
 
 from almenara.node.minimise.policy import (
     LADDERS,
@@ -19,6 +18,7 @@ from almenara.node.minimise.policy import (
 )
 from almenara.node.minimise.view import minimise
 from almenara.node.problem import Kind, Problem
+from tests.node.minimise.conftest import PLACES, case_of, document
 
 if TYPE_CHECKING:
     from pathlib import Path

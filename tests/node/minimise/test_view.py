@@ -6,11 +6,11 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.node.minimise.conftest import PLACES, POLICY, case_of, document
 
 from almenara.node.minimise.view import Minimised, minimise
 from almenara.node.problem import Kind, Problem
 from almenara.protocol import alert
+from tests.node.minimise.conftest import PLACES, POLICY, case_of, document
 
 if TYPE_CHECKING:
     from almenara.node.minimise.place import Places
