@@ -1,4 +1,4 @@
-"""What the known-secrets gate must know of a case: every text in a row that never leaves (SCHEMAS §2)."""
+"""What the known-secrets gate must know of a case: every text, and number, in a row that never leaves (SCHEMAS §2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOT_SECRET = {"consent.state", "consent.basis", "consent.recorded_on", "consent
 
 
 def local_texts(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give (field, text) for every text of a case or draft that may not leave; `field` is a path without positions.
+    """Give (field, text) for every text and number of a case that may not leave; `field` is a path without positions.
 
     Works on the document as it was written, so that a draft's texts, and those in fields nobody knows, count too.
     """
@@ -42,8 +42,10 @@ def _walk(path: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for item in value:
             yield from _walk(path, item)
-    elif isinstance(value, str) and value and is_secret(path, value):
-        yield path, value
+    else:
+        text = value if isinstance(value, str) else "" if isinstance(value, bool | None) else str(value)
+        if text and is_secret(path, text):
+            yield path, text
 
 
 def is_secret(path: str, text: str) -> bool:

@@ -257,7 +257,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(Case.model_fields)) | st.text(max_size=8), json_values, max_size=8))
 def test_any_object_is_kept_with_its_problems(document: dict[str, Any]) -> None:
     reading = read(changed(**document))
@@ -299,6 +299,8 @@ def test_every_local_text_is_known_to_the_gate_and_no_code() -> None:
         "evidence.where": "caja 3",
         "evidence.sha256": "ab" * 32,
         "perpetrator_detail": "Patrulla 9",
+        "place.lat": "2.44",
+        "place.lon": "-76.61",
         "place.locality": "Vereda Ficticia",
         "consent.informed": "Leído en voz alta",
     }
@@ -306,8 +308,10 @@ def test_every_local_text_is_known_to_the_gate_and_no_code() -> None:
 
 def test_texts_of_a_draft_in_fields_nobody_knows_count_as_secrets() -> None:
     draft = {"nombre": "Persona Ficticia", "place": {"country": "CO", "aldea": "Vereda"}, "channel": "Persona Dos"}
+    draft |= {"identifiers": [300123456, None, True]}
     assert set(local_texts(draft)) == {
         ("nombre", "Persona Ficticia"),
         ("place.aldea", "Vereda"),
         ("channel", "Persona Dos"),
+        ("identifiers", "300123456"),
     }

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.node.minimise.conftest import PLACES, POLICY, case_of, document, secrets_changed, twin
 
 from almenara.node.cases.case import Case
 from almenara.node.minimise import view as views
 from almenara.node.minimise.policy import INTERNATIONAL, NETWORK, PARTNER
 from almenara.node.minimise.view import Minimised, international_view, minimise, network_view, partner_view
 from almenara.protocol.alert import check_tier, parse_view
+from tests.node.minimise.conftest import PLACES, POLICY, case_of, document, secrets_changed, twin
 
-PAIRS = 400
+PAIRS = 240
 TIERS = (PARTNER, NETWORK, INTERNATIONAL)
 Make = Callable[[Case, int], dict[str, Any]]
 
@@ -142,7 +142,7 @@ def test_wider_views_cannot_receive_the_case() -> None:
 
 def test_nothing_local_influences_body_or_frozen_place() -> None:
     rnd = random.Random(11)
-    for _ in range(PAIRS):
+    for _ in range(PAIRS // 3):
         one = document(rnd)
         other = secrets_changed(one, rnd)
         for tier in TIERS:
@@ -152,7 +152,7 @@ def test_nothing_local_influences_body_or_frozen_place() -> None:
 
 def test_every_body_reads_back_as_its_view() -> None:
     rnd = random.Random(13)
-    for _ in range(PAIRS):
+    for _ in range(PAIRS // 3):
         case = case_of(document(rnd))
         for tier in TIERS:
             result = shown(case, tier)
