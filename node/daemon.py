@@ -133,7 +133,16 @@ class _Node:
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         self.maintenance = Maintenance(
-            store, clock, self.circles, self.keyring, self.author, self.own_keys, self.peers, self.links, self.door
+            store,
+            clock,
+            self.circles,
+            self.keyring,
+            self.author,
+            self.own_keys,
+            self.peers,
+            self.links,
+            self.ingest,
+            self.door,
         )
         places, gate = Places(), Gate()
         self.casebook = Casebook(store, clock, events, places, gate)

@@ -7,12 +7,14 @@ unique by (author, circle, incarnation, seq), and acknowledgements leave after t
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
@@ -21,6 +23,7 @@ from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, Quarant
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
 from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
+from almenara.protocol.limits import MINUTES_PER_DAY
 from almenara.protocol.object import (
     Header,
     ObjectType,
@@ -33,6 +36,8 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from almenara.node.circles import Circles
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Exchange
@@ -44,16 +49,15 @@ QUEUE = 1024  # envelopes waiting; beyond, links push back
 HELD_POOL_BYTES = 16 * 1024 * 1024  # unknown key ids wait here, per scope (PROTOCOL §6)
 EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
-OPENED, HELD, CARRIED, REFUSED = "opened", "held", "carried", "refused"
+OPENED, HELD, REFUSED = "opened", "held", "refused"
 _OUTCOME = {
     OPENED: Outcome.STORED,
     "own": Outcome.STORED,
     HELD: Outcome.HELD,
-    CARRIED: Outcome.HELD,
     REFUSED: Outcome.REFUSED,
 }
 
-_MAY_COME = {Defect.WRONG_STATEMENT, Defect.UNKNOWN_AUTHOR}  # a statement or a card on its way settles these
+_DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
 log = structlog.get_logger()
 
@@ -109,17 +113,28 @@ class Ingest:
         """A disk that fails ends the sessions, so that they send again; a fault of ours costs only its own envelope."""
         try:
             await self.take(arrivals)
-        except (SQLAlchemyError, OSError) as error:
-            log.error("batch-not-stored", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
-            for exchange in {arrival.exchange for arrival in arrivals}:
-                await exchange.close()
+        except _DISK_FAULTS as error:
+            await self._hang_up(arrivals, error)
         except Exception as error:  # noqa: BLE001 - the node must go on with the next envelope
             log.error("batch-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             if len(arrivals) > 1:
                 for arrival in arrivals:
                     await self._take_safely([arrival])
             else:
-                await self._give_up(arrivals[0])
+                await self._give_up_safely(arrivals[0])
+
+    async def _give_up_safely(self, arrival: Arrival) -> None:
+        """The same care where not even the refusal can be written down."""
+        try:
+            await self._give_up(arrival)
+        except Exception as error:  # noqa: BLE001 - whoever sent it may send again
+            await self._hang_up([arrival], error)
+
+    @staticmethod
+    async def _hang_up(arrivals: list[Arrival], error: Exception) -> None:
+        log.error("batch-not-stored", error=type(error).__name__)
+        for exchange in {arrival.exchange for arrival in arrivals}:
+            await exchange.close()
 
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
@@ -158,7 +173,7 @@ class Ingest:
             try:
                 state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
-                state = await self._hold(tx, outer, len(data))
+                state = await self._hold(tx, outer, len(data), minute_of(batch.now) // 60)
                 self._remember(found, arrival)
         except ProtocolError as error:
             batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
@@ -207,13 +222,11 @@ class Ingest:
         batch.objects.append((signed, received.envelope_id))
 
     def _check_author(self, signed: SignedObject, now_min: int) -> None:
-        try:
+        """A statement or a card on its way may settle what is not known yet; somebody who is no member stays none."""
+        with _undecided_for(Defect.WRONG_STATEMENT):
             self._circles.check_author(signed.header, signed.hash)
+        with _undecided_for(Defect.UNKNOWN_AUTHOR):
             public = self._circles.cards.sign_public(signed.header, now_min)
-        except RemoteError as error:
-            if error.kind in _MAY_COME:
-                raise Undecided from error
-            raise
         verify_object(signed, public)
 
     async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
@@ -237,12 +250,17 @@ class Ingest:
             state="current",
             created_at=header.created_min * MINUTE_MS,
             received_at=now,
-            expires_at=header.expires_min * MINUTE_MS,
+            expires_at=self._end_of(header) * MINUTE_MS,
             body=body,
             body_sha256=sha256(body).digest(),
             own=False,
             case_id=None,
         )
+
+    def _end_of(self, header: Header) -> int:
+        """No author can make an alert outlive its circle's retention (PROTOCOL §8)."""
+        days = self._circles.find(header.circle).retention_days
+        return min(header.expires_min, header.created_min + days * MINUTES_PER_DAY)
 
     def _check_tier(self, header: Header, body: bytes) -> None:
         """A view must be of its circle's tier; a schema newer than ours is kept without a look inside."""
@@ -260,13 +278,16 @@ class Ingest:
         header = signed.header
         return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
 
-    async def _hold(self, tx: Transaction, outer: Outer, size: int) -> str:
-        """Keep what cannot be opened yet, as long as its scope is ours and the scope's pool has room."""
-        if outer.tag not in self._keyring.scopes(outer.created_hour):
+    async def _hold(self, tx: Transaction, outer: Outer, size: int, hour: int) -> str:
+        """Keep what cannot be opened yet, or not here, if its scope is one we prove now and its pool has room.
+
+        A member can name the scope of any week to come, each with a pool of its own: those have to wait elsewhere.
+        """
+        if outer.tag not in self._keyring.scopes(hour):
             raise RemoteError(Defect.UNKNOWN_KEY, "kid")
         if await tx.log.held_bytes(outer.tag) + size > HELD_POOL_BYTES:
             raise RemoteError(Defect.TOO_LARGE, "pool")
-        return HELD if outer.suite is Suite.CIRCLE else CARRIED
+        return HELD
 
     def _remember(self, found: bytes, arrival: Arrival) -> None:
         while len(self._waiting) >= QUEUE:
@@ -285,7 +306,7 @@ class Ingest:
             header = signed.header
             chain_id = chains[header.author, header.circle, header.incarnation]
             rows.append(object_row(signed, chain_id, found, batch.now))
-            if header.seq >= heads.get(chain_id, (-1, b""))[0]:
+            if header.seq > heads.get(chain_id, (-1, b""))[0]:  # of two at one place the first stays
                 heads[chain_id] = (header.seq, signed.hash)
         await tx.chains.insert_objects(rows)
         await tx.chains.raise_heads([(chain_id, seq, digest) for chain_id, (seq, digest) in heads.items()])
@@ -295,26 +316,30 @@ class Ingest:
     async def _reconsider(self, tx: Transaction, batch: Batch) -> None:
         """A key, statement or card has come: look again at what waited for it."""
         while self._circles.take_news():
-            again = Batch(batch.now)
-            for row in await tx.log.held(self._keyring.kids()):
-                try:
-                    received = Received(row.envelope_id, row.data, NodeId(row.source))
-                    await self._judge(tx, again, parse_outer(row.data), received)
-                except (Undecided, NewerVersion):
-                    continue
-                except ProtocolError as error:
-                    again.refused.append(_quarantined(error, row.source, row.envelope_id, len(row.data), batch.now))
-                    await tx.log.set_state([row.envelope_id], REFUSED)
-                    continue
-                await tx.log.set_state([row.envelope_id], OPENED)
-                batch.late.append(row.envelope_id)
-            await self._write(tx, again)
-            batch.alerts.extend(again.alerts)
+            await self._look_again(tx, batch)
+
+    async def _look_again(self, tx: Transaction, batch: Batch) -> None:
+        again = Batch(batch.now)
+        for row in await tx.log.held(self._keyring.kids()):
+            try:
+                received = Received(row.envelope_id, row.data, NodeId(row.source))
+                await self._judge(tx, again, parse_outer(row.data), received)
+            except (Undecided, NewerVersion):
+                continue
+            except ProtocolError as error:
+                again.refused.append(_quarantined(error, row.source, row.envelope_id, len(row.data), batch.now))
+                await tx.log.set_state([row.envelope_id], REFUSED)
+                continue
+            await tx.log.set_state([row.envelope_id], OPENED)
+            batch.late.append(row.envelope_id)
+        await self._write(tx, again)
+        batch.alerts.extend(again.alerts)
 
     async def reconsider(self) -> None:
-        """The same, when the news came by another way than an envelope."""
+        """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
         batch = Batch(self._clock())
         async with self._circles.change() as tx:
+            await self._look_again(tx, batch)
             await self._reconsider(tx, batch)
         self._tell(batch)
 
@@ -343,6 +368,17 @@ class Ingest:
                 arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
         for row in batch.alerts:
             self._events.publish("inbox", row.alert_id.hex())
+
+
+@contextmanager
+def _undecided_for(defect: Defect) -> Iterator[None]:
+    """What may still come is no reason to refuse."""
+    try:
+        yield
+    except RemoteError as error:
+        if error.kind is defect:
+            raise Undecided from error
+        raise
 
 
 def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, state: str, now: int) -> EnvelopeRow:

@@ -16,6 +16,7 @@ from almenara.protocol.object import ObjectType
 
 if TYPE_CHECKING:
     from almenara.node.circles import Circles
+    from almenara.node.ingest import Ingest
     from almenara.node.keyring import Keyring
     from almenara.node.links import Links
     from almenara.node.own_keys import News, OwnKeys
@@ -42,11 +43,12 @@ class Maintenance:
         own_keys: OwnKeys,
         peers: Peers,
         links: Links,
+        ingest: Ingest,
         door: Door,
     ) -> None:
         self._store, self._clock, self._circles, self._keyring = store, clock, circles, keyring
         self._author, self._own_keys, self._peers, self._links = author, own_keys, peers, links
-        self._door = door
+        self._ingest, self._door = ingest, door
 
     async def run(self) -> None:
         """For ever. A round that fails is logged, and the next one tries again."""
@@ -66,6 +68,7 @@ class Maintenance:
         await self._renew()
         await self._rotate()
         await self._peers.drop_unconfirmed()
+        await self._ingest.reconsider()  # what came from the future may have become present
         self._links.prove()
 
     async def _clock_in_doubt(self) -> bool:
