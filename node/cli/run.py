@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,14 @@ def run(home: Path, passphrase_file: Path | None, listen: str | None, panel: str
     place, config = load(home, {"peer.listen": listen, "panel.listen": panel})
     passphrase = read_passphrase(passphrase_file, prompt=True)
     configure(config.log)
+    _leave_nothing_lying_around()
     asyncio.run(_run(place, config, passphrase, as_json))
+
+
+def _leave_nothing_lying_around() -> None:
+    """Keys are in memory from here on: no core dump may write them down, and new files are their owner's alone."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.umask(0o077)
 
 
 async def _run(place: Home, config: Config, passphrase: str | None, as_json: bool) -> None:

@@ -12,13 +12,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PASSPHRASE = "seven invented words open this node"
 CLI = [sys.executable, "-P", "-m", "almenara.node.cli"]
@@ -168,6 +168,14 @@ def test_run_tells_the_address_on_stdout_and_the_code_apart_from_it(home: Path) 
         assert [line for line in said.splitlines() if "One-time code" in line]
         assert local["token"] not in said
     assert not (home / "run" / "local.json").exists()
+
+
+def test_a_running_node_leaves_no_core_dump(home: Path) -> None:
+    """A core dump would hold every key of the open vault."""
+    with started(home, "--passphrase-file", home.parent / "passphrase") as process:
+        limits = Path(f"/proc/{process.pid}/limits").read_text(encoding="utf-8")
+    (core,) = [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core file size")]
+    assert core == ["0", "0"]
 
 
 def test_a_second_node_on_the_same_home_refuses_to_start(home: Path) -> None:
