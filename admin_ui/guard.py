@@ -93,6 +93,7 @@ def refused(visit: Visit, problem: Problem) -> web.Response:
 
 
 async def _arrive(request: web.Request, service: Service, memory: Memory) -> Visit:
+    seen = service.last_event
     languages = service.config.node.languages
     language = choose(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language", ""), languages)
     signed_in = await session(request, service, memory)
@@ -104,6 +105,7 @@ async def _arrive(request: web.Request, service: Service, memory: Memory) -> Vis
         reader=Reader(language, zone_of(request.cookies.get(ZONE_COOKIE, ""))),
         signed_in=signed_in,
         csrf=csrf,
+        seen=seen,
     )
 
 

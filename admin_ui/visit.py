@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
@@ -57,6 +58,7 @@ class Visit:
     reader: Reader
     signed_in: SignedIn | None
     csrf: str
+    seen: int  # number of the newest change before anything was read for this page
     form: Form = field(default_factory=lambda: MultiDictProxy(MultiDict()))
 
     @property
@@ -70,6 +72,13 @@ class Visit:
     def role(self) -> str:
         """The role of who has signed in, or nothing."""
         return self.signed_in.actor.role if self.signed_in else ""
+
+    @property
+    def path(self) -> str:
+        """The page the reader sees: after a form that was refused, the one it was sent from."""
+        if self.request.method == "GET":
+            return self.request.path
+        return urlsplit(self.request.headers.get("Referer", "/")).path or "/"
 
     @property
     def by_htmx(self) -> bool:
@@ -94,7 +103,7 @@ class Visit:
                 "role": self.role,
                 "person": self.signed_in.actor.name if self.signed_in else "",
                 "node_name": self.service.config.node.name,
-                "path": self.request.path,
+                "path": self.path,
                 "here": "",
                 "roles": words.ROLES,
                 "alert_states": ALERT,

@@ -12,18 +12,30 @@ function follow() {
   const { live, sayInbox, sayDelivery } = document.body.dataset;
   if (!live) return;
   const say = { inbox: sayInbox, delivery: sayDelivery };
+  const waiting = new Set();
+  let seen = document.body.dataset.seen;
   let source = null;
+  // A burst of changes is one refresh.
   const tell = (kind) => {
-    document.body.dispatchEvent(new CustomEvent(`almenara-${kind}`));
-    const words = say[kind];
+    if (!waiting.size) setTimeout(tellAll, 150);
+    waiting.add(kind);
+  };
+  const tellAll = () => {
     const announcement = document.getElementById("announcement");
-    if (words && announcement && document.querySelector("[data-announce]")) announcement.textContent = words;
+    for (const kind of waiting) {
+      document.body.dispatchEvent(new CustomEvent(`almenara-${kind}`));
+      if (say[kind] && document.querySelector("[data-announce]")) announcement.textContent = say[kind];
+    }
+    waiting.clear();
   };
   const open = () => {
     if (source || document.hidden) return;
-    source = new EventSource(live);
+    source = new EventSource(`${live}?after=${seen}`);
     for (const kind of ["inbox", "delivery", "peers", "circles", "cases", "status"]) {
-      source.addEventListener(kind, () => tell(kind));
+      source.addEventListener(kind, (event) => {
+        seen = event.lastEventId;
+        tell(kind);
+      });
     }
     source.addEventListener("ended", () => {
       close();
@@ -40,7 +52,6 @@ function follow() {
       close();
     } else {
       open();
-      tell("status");
     }
   });
   // Where the stream does not get through, ask every half minute.

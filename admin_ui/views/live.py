@@ -39,9 +39,10 @@ async def _follow(visit: Visit, answer: web.StreamResponse) -> None:
 
 
 def _last_seen(request: web.Request, newest: int) -> int:
-    """Where a stream that broke goes on; a number from before a restart starts over."""
-    told = request.headers.get("Last-Event-ID", "")
-    return min(int(told), newest) if told.isdecimal() else newest
+    """Where a stream goes on: after what the page holds already. A number from before a restart starts over."""
+    told = request.headers.get("Last-Event-ID") or request.query.get("after", "")
+    known = told.isascii() and told.isdecimal() and len(told) < 16
+    return newest if not known else int(told) if int(told) <= newest else 0
 
 
 ROUTES = (Route("GET", "/events", events),)
