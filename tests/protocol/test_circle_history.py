@@ -189,6 +189,18 @@ def test_a_revoked_steward_is_out_for_ever_and_any_rank_removes_it() -> None:
     assert (history.current, history.out) == (three, {ANA})
 
 
+def test_a_leave_beside_a_return_still_lets_lower_ranks_remove() -> None:
+    """It was sent under a statement of the same number as the removal that was undone, so it is not answered."""
+    under, gone = follow(ONE, CLO), follow(ONE, ANA, remove={ANA: ()})
+    back = follow(gone, BEN, admit={ANA: S, FAY: S})
+    assert back.stewards == (BEN, CLO, ANA, FAY)
+    removing = follow(back, FAY, remove={ANA: ()})
+    history = knowing(ONE, under, gone, back, removing)
+    assert history.current == back
+    history.add_leave(leave(ANA, under))
+    assert history.current == removing
+
+
 def test_a_revocation_leaves_the_past_of_the_revoked_as_it_was() -> None:
     """Even of one that had been removed and came back: its rotations since then do not lose to old rivals."""
     gone = follow(ONE, ANA, remove={BEN: ()})
@@ -336,6 +348,21 @@ def test_the_place_of_a_statement_may_become_known_later() -> None:
     assert history.out == {BEN}
     history.add(removing, BEN, cuts[0])
     assert history.out == {BEN, DIA}
+
+
+def test_of_two_places_of_one_statement_the_first_counts_whichever_came_first() -> None:
+    removing = follow(ONE, BEN, remove={DIA: ()})
+    for places in ([cut(BEN, 4), cut(BEN, 9)], [cut(BEN, 9), cut(BEN, 4)]):
+        history, _ = circle_with_a_removed_steward()
+        for place in places:
+            history.add(removing, BEN, place)
+        assert history.out == {BEN, DIA}
+
+
+def test_whom_a_removed_steward_admits_late_is_not_to_be_asked_again() -> None:
+    history, _ = circle_with_a_removed_steward()
+    history.add(follow(ONE, BEN, admit={FAY: M}), BEN, cut(BEN, 6))
+    assert history.stranded == frozenset()
 
 
 def test_a_steward_that_left_removes_nobody_any_more() -> None:
