@@ -52,8 +52,9 @@ def _must(condition: bool, expected: str) -> None:
 
 
 def _name(value: str) -> str:
-    fits = value == value.strip() and value and len(value.encode()) <= NAME_BYTES and value.isprintable()
-    _must(bool(fits) and unicodedata.is_normalized("NFC", value), f"a name of 1 to {NAME_BYTES} bytes on one line")
+    value = unicodedata.normalize("NFC", value)
+    fits = value == value.strip() and len(value.encode()) <= NAME_BYTES and value.isprintable()
+    _must(fits and value != "", f"a name of 1 to {NAME_BYTES} bytes on one line")
     return value
 
 

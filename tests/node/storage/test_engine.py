@@ -196,10 +196,7 @@ async def test_a_destroyed_key_is_in_no_page_of_the_database(tmp_path: Path) -> 
 
 async def test_erasing_says_so_when_a_reader_is_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("almenara.node.storage.engine._ERASE_TRIES", 1)
-    monkeypatch.setattr("almenara.node.storage.sqlcipher.BUSY_MS", 1)
-    monkeypatch.setattr(
-        "almenara.node.storage.sqlcipher._PRAGMAS", tuple(p for p in sqlcipher._PRAGMAS if "busy" not in p)
-    )
+    monkeypatch.setattr(sqlcipher, "_PRAGMAS", (*sqlcipher._PRAGMAS, "busy_timeout = 1"))
     store = await _open(tmp_path / "data.db")
     async with store.write() as tx:
         await tx.meta.set("a", b"1")
