@@ -191,11 +191,12 @@ def test_a_revoked_steward_is_out_for_ever_and_any_rank_removes_it() -> None:
 
 def test_a_leave_beside_a_return_still_lets_lower_ranks_remove() -> None:
     """It was sent under a statement of the same number as the removal that was undone, so it is not answered."""
-    under, gone = follow(ONE, CLO), follow(ONE, ANA, remove={ANA: ()})
-    back = follow(gone, BEN, admit={ANA: S, FAY: S})
-    assert back.stewards == (BEN, CLO, ANA, FAY)
-    removing = follow(back, FAY, remove={ANA: ()})
-    history = knowing(ONE, under, gone, back, removing)
+    root = first(BEN, ANA, CLO)
+    under, gone = follow(root, CLO), follow(root, BEN, remove={ANA: ()})
+    back = follow(gone, BEN, admit={ANA: S, DIA: S})
+    assert back.stewards == (BEN, CLO, ANA, DIA)
+    removing = follow(back, DIA, remove={ANA: ()})
+    history = knowing(root, under, gone, back, removing)
     assert history.current == back
     history.add_leave(leave(ANA, under))
     assert history.current == removing
