@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -12,13 +13,15 @@ import structlog
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import Clock, minute_of
+from almenara.node.transport.errors import TransportError
 from almenara.protocol import session as wire
 from almenara.protocol.errors import RemoteError
+from almenara.protocol.messages import MAX_PROOFS
 from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from almenara.node.deliveries import Deliveries
     from almenara.node.keyring import Keyring
@@ -97,12 +100,11 @@ class Exchange:
         self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
         self._frames: asyncio.Queue[bytes] = asyncio.Queue()
-        self._asked: set[bytes] = set()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        tasks = [asyncio.create_task(self._write()), asyncio.create_task(self._pump())]
+        tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump)]
         try:
             await self._link.send(self._session.hello(self._now_min()))
             async for frame in self._link:
@@ -116,6 +118,15 @@ class Exchange:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._link.close()
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A writer or a pump that fails ends the session: the next one begins where this one got to."""
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
+            if not isinstance(error, TransportError):
+                log.error("session-failed", peer=self.peer.short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             await self._link.close()
 
     async def close(self) -> None:
@@ -192,10 +203,11 @@ class Exchange:
         await self._desk.deliveries.acknowledged(self.peer, settled)
 
     async def _on_question(self, event: wire.KeysAsked) -> None:
+        """Answered before the next frame is read, so that who asks without listening fills its own line only."""
         answer = await self._desk.keys.answer(self.peer, event.circle, event.statement)
-        if answer is not None:
+        if answer is not None and not self._session.ended:
             for frame in self._session.keys(answer.circle, answer.statements, answer.introductions, answer.packet):
-                self._say(frame)
+                await self._link.send(frame)
 
     # what goes out
 
@@ -208,10 +220,10 @@ class Exchange:
 
     def prove(self) -> None:
         """Tell the peer which scopes we are in, now that they may have changed."""
-        scopes = self._desk.keyring.scopes(self._now_min() // 60)
-        self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
-        if not self.peer_epoch:
+        if not self.peer_epoch or self._session.ended:
             return
+        scopes = self._desk.keyring.scopes(self._now_min() // 60)
+        self._session.set_scopes(ScopeKey(tag, key) for tag, key in islice(scopes.items(), MAX_PROOFS))
         before = self._session.proven
         self._say(self._session.interest(random_bytes(DECOY_BYTES)))
         self._fresh |= self._session.proven - before
@@ -219,6 +231,8 @@ class Exchange:
 
     def ask(self) -> None:
         """Ask for the keys and statements that this peer may have and we lack."""
+        if not self.ready.is_set() or self._session.ended:
+            return
         for circle_id, held in self._desk.keys.questions(self.peer):
             self._say(self._session.keyreq(circle_id, held))
 
@@ -227,7 +241,9 @@ class Exchange:
         self._wake.set()
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
-        """What became of pushed positions, after the commit."""
+        """What became of pushed positions, after the commit; nobody listens any more after BYE."""
+        if self._session.ended:
+            return
         cursor = max([self._cursors.get(lane, 0), *(position for position, _ in outcomes)])
         self._cursors[lane] = cursor
         self._say(self._session.ack(lane, cursor, outcomes))

@@ -130,6 +130,8 @@ class Links:
             await exchange.run()
         except TransportError as error:
             log.info("link-lost", peer=NodeId(link.peer).short, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - a fault of ours costs this session, never the dialling after it
+            log.error("session-failed", peer=NodeId(link.peer).short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
         finally:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
@@ -168,7 +170,7 @@ class Links:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
                 self._faults[peer] = UNREACHABLE_REASONS[error.fault]
-            except TransportError as error:
+            except (TransportError, OSError) as error:  # of ours: a bad address, no pin, no file with our certificate
                 log.warning("dial-refused", peer=NodeId(peer).short, error=type(error).__name__)
             else:
                 with contextlib.suppress(TransportError):
