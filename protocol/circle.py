@@ -81,12 +81,7 @@ class CircleHistory:
         return history
 
     def add_leave(self, leave: Leave) -> None:
-        """Take in a leave whose object was verified; it waits until the statement it was sent under is known.
-
-        Raises:
-            RemoteError: TOO_LARGE, more leaves than one circle may have.
-
-        """
+        """Take in a leave whose object was verified; it waits until the statement it was sent under is known."""
         self._records.add_leave(leave)
 
     def add_revocation(self, node: NodeId) -> None:

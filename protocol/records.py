@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MAX_STATEMENTS: Final = 4_096  # of one circle: 78 years of weeks, or a steward gone wild
 MAX_WAITING: Final = 256  # statements that no known parent joins to the rest: five years of absence
 MAX_RIVALS: Final = 4  # statements of one issuer for one parent that are kept; two already prove a fork
-MAX_LEAVES: Final = 1_024  # of one circle: ten by each of a hundred members
+MAX_LEAVES: Final = 8  # of one author, the latest: nobody comes back and goes again more often
 
 
 class Records:
@@ -126,15 +126,10 @@ class Records:
                 self._forget(rival)
 
     def add_leave(self, leave: Leave) -> None:
-        """Take in a leave whose object was verified; it waits until the statement it was sent under is known.
-
-        Raises:
-            RemoteError: TOO_LARGE, more than MAX_LEAVES.
-
-        """
-        if leave not in self._leaves and len(self._leaves) >= MAX_LEAVES:
-            raise RemoteError(Defect.TOO_LARGE, "leave", f"at most {MAX_LEAVES} leaves")
-        self._leaves.add(leave)
+        """Keep a leave; of one author the latest few, so that nobody crowds out the leaves of others."""
+        own = {known for known in self._leaves if known.author == leave.author} | {leave}
+        latest = sorted(own, key=lambda each: (each.created_min, each.statement, each.cut))[-MAX_LEAVES:]
+        self._leaves = (self._leaves - own) | set(latest)
         self._lineage = None
 
     def add_revocation(self, node: NodeId) -> None:

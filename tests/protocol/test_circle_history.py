@@ -10,7 +10,7 @@ import pytest
 from almenara.protocol.circle import CircleHistory
 from almenara.protocol.errors import Defect, LocalError, RemoteError
 from almenara.protocol.lineage import Leave
-from almenara.protocol.records import MAX_RIVALS, MAX_WAITING
+from almenara.protocol.records import MAX_LEAVES, MAX_RIVALS, MAX_WAITING
 
 from .circles import (
     ANA,
@@ -246,6 +246,14 @@ def test_a_leave_waits_for_the_statement_it_was_sent_under() -> None:
     assert history.out == frozenset()
     history.add(two, ANA)
     assert history.out == {DIA}
+
+
+def test_nobody_fills_memory_with_leaves() -> None:
+    many = [leave(DIA, ONE, seq=seq, created_min=NOW + seq) for seq in range(3 * MAX_LEAVES)]
+    for order in (many, many[::-1]):
+        history = knowing(ONE, leaves=(*order, leave(EVA, ONE)))
+        assert set(history.leaves()) == {*many[-MAX_LEAVES:], leave(EVA, ONE)}
+        assert history.out == {DIA, EVA}
 
 
 def test_a_leave_by_no_member_does_nothing() -> None:
