@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = ("alpha", "beta", "gamma")
-START_SECONDS = 60  # Argon2id three times at once on a small machine
+START_SECONDS = 120  # Argon2id three times at once on a small, busy machine
 STOP_SECONDS = 15
 POLL_SECONDS = 0.1
 _CLI = (sys.executable, "-P", "-m", "almenara.node.cli")  # -P: nothing in the working folder can be imported

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIERS = ("partner", "network", "international")
-DELIVERY_SECONDS = 30  # far beyond what loopback needs; only so that a fault ends
+DELIVERY_SECONDS = 60  # far beyond what loopback needs; only so that a fault ends
 _TIER_OF_CONSENT = {"share-circle": "partner", "share-network": "network"}
 _TIER_OF_CONSENT |= dict.fromkeys(("share-subscribers", "publish"), "international")
 SHARING = frozenset({"share-named-peers", *_TIER_OF_CONSENT})
