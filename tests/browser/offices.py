@@ -43,7 +43,11 @@ class Office:
         process = subprocess.Popen(
             [ALMENARA, "run", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
         )
-        return cls(home, name, port, process, _printed_code(cast("IO[str]", process.stdout)))
+        try:
+            return cls(home, name, port, process, _printed_code(cast("IO[str]", process.stdout)))
+        except RuntimeError:
+            process.communicate()
+            raise
 
     @property
     def url(self) -> str:
@@ -81,7 +85,7 @@ def _printed_code(output: IO[str]) -> str:
         said.append(line)
         if found := CODE.search(line):
             return found[0]
-    raise AssertionError("the node ended: " + "".join(said))
+    raise RuntimeError("the node ended: " + "".join(said))
 
 
 def pair(one: Office, other: Office) -> None:
