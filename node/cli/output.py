@@ -33,9 +33,11 @@ def tell(problem: dict[str, Any], as_json: bool) -> None:
 def line(problem: dict[str, Any]) -> str:
     """A problem in one line."""
     about = [f"{word}{problem[name]}" for name, word in _WORDS if problem.get(name)]
+    if case_id := problem.get("case_id"):
+        about.append(f"kept as draft {case_id}" if "problems" in problem else f"case {case_id}")
     head = f"{problem.get('title', 'Refused')}: {', '.join(about)}" if about else str(problem.get("title", "Refused"))
     rest = [str(problem[name]) for name in ("detail", "next") if problem.get(name)]
     return ". ".join(part.rstrip(".").replace("\n", " ") for part in [head, *rest]) + "."
 
 
-_WORDS = (("field", "field "), ("expected", "expected "), ("got", "got "), ("case_id", "kept as draft "), ("id", "id "))
+_WORDS = (("field", "field "), ("expected", "expected "), ("got", "got "), ("id", "id "))

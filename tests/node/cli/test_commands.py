@@ -109,7 +109,13 @@ def test_case_import_says_what_became_of_every_line(almenara: Any, node: Any, tm
     file = tmp_path / "cases.jsonl"
     file.write_text('{"a": 1}\n\n{"b": 2}\n[]\n{"c": 3}\n', encoding="utf-8")
     urn = "urn:almenara:problem:"
-    draft = {"type": urn + "consent-missing", "title": "This case may not leave", "status": 422, "case_id": "k2"}
+    draft = {
+        "type": urn + "consent-missing",
+        "title": "This case may not leave",
+        "status": 422,
+        "case_id": "k2",
+        "problems": [],
+    }
     junk = {"type": urn + "malformed", "title": "This could not be read", "status": 400}
     ready = {"state": "ready", "warnings": []}
     node.answers = [(201, ready | {"case_id": "k1"}), (422, draft), (400, junk), (201, ready | {"case_id": "k3"})]

@@ -33,7 +33,7 @@ def test_a_problem_is_json_on_stdout_and_one_line_on_stderr(almenara: Any, node:
     said = almenara("case", "show", "k", "--home", node.home, "--json")
     assert said.told == node.answers[0][1]
     assert said.err == (
-        "Refused by a rule: field consent.state, expected share-network, got not-asked, kept as draft k."
+        "Refused by a rule: field consent.state, expected share-network, got not-asked, case k."
         " Nobody was asked. Record consent on the case.\n"
     )
 
