@@ -94,7 +94,7 @@ class PrekeyRow:
 
 @dataclass(frozen=True, slots=True)
 class CircleRow:
-    """A circle as we stand in it. `anchor` is the statement we trust it from."""
+    """A circle as we stand in it. `anchor`: ids of the statements we trust it from, newest last."""
 
     circle_id: bytes
     kind: str

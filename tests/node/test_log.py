@@ -109,10 +109,8 @@ def test_an_exception_is_its_type_and_an_id_never_its_text_or_trace(out: io.Stri
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
 def test_libraries_are_heard_without_their_words(out: io.StringIO, level: str) -> None:
     """Aiosqlite tells every statement with its values at DEBUG, aiohttp tells addresses."""
-    try:
-        raise OSError(CANARY)
-    except OSError:
-        logging.getLogger("aiosqlite.core").log(logging.getLevelName(level), "executing %s", CANARY, exc_info=True)
+    library = logging.getLogger("aiosqlite.core")
+    library.log(logging.getLevelName(level), "executing %s", CANARY, exc_info=OSError(CANARY))
     assert CANARY not in out.getvalue()
     if level in {"WARNING", "ERROR"}:
         assert events(out)[0]["event"] == "library"

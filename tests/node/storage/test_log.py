@@ -68,7 +68,7 @@ async def test_a_position_is_never_given_twice(store: Store) -> None:
 
 
 async def test_a_rolled_back_batch_leaves_no_gap(store: Store) -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError):  # noqa: PT012 - the transaction is what must raise
         async with store.write() as tx:
             await tx.log.append([envelope(1)])
             raise LookupError

@@ -1,4 +1,4 @@
-"""Reading must not cost more because more is held: every frequent query on a large table walks an index (SQLite's plans).
+"""Reading must not cost more because more is held: frequent queries on large tables walk an index (SQLite's plans).
 
 PostgreSQL plans by statistics and rightly takes no index for an empty table, so only SQLite's planner is asked.
 """

@@ -134,7 +134,7 @@ async def _plant_and_stir(store: Store) -> None:
         await _plant(tx, planted)
     assert planted == _sealed_columns()
     sent = sealed_row(rows.SentRow, schema.sent, planted)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError):  # noqa: PT012 - the transaction is what must raise
         async with store.write() as tx:
             await tx.cases.put_sent(sent)
             await tx.cases.put_sent(sent)
