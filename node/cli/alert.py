@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import click
 
-from almenara.node.cli.client import ask
 from almenara.node.cli.options import Command, common
 from almenara.node.cli.output import emit, say
+from almenara.node.client import ask
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from almenara.node.cli.client import Refused, ask
 from almenara.node.cli.exits import Exit, exit_for
 from almenara.node.cli.options import common
 from almenara.node.cli.output import emit, line, say
+from almenara.node.client import Refused, ask
 
 if TYPE_CHECKING:
     from pathlib import Path

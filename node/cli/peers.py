@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from almenara.node.cli.client import ask
 from almenara.node.cli.options import common
 from almenara.node.cli.output import emit, say
+from almenara.node.client import ask
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from almenara.node.cli.client import ask
 from almenara.node.cli.options import common
 from almenara.node.cli.output import emit
+from almenara.node.client import ask
 
 if TYPE_CHECKING:
     from pathlib import Path

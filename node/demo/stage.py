@@ -17,6 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from almenara.node.client import ask
+from almenara.node.problem import Problem
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,6 +65,12 @@ class Player:
             raise DemoFailed(f"{self.name}: almenara {words[0]} printed no JSON (exit {ran.returncode})") from None
         return ran.returncode, answer
 
+    def look(self, *path: str) -> dict[str, Any]:
+        """Read from the API as the command line does, without a process for each look: for what is asked repeatedly."""
+        answer = ask(self.home, "GET", *path)
+        self.told.append(json.dumps(answer, ensure_ascii=False))
+        return answer
+
     def start(self) -> None:
         """Found the node, run it, and wait until it is ready."""
         secret = self.home.parent / f"{self.name}.passphrase"
@@ -79,14 +88,18 @@ class Player:
     def wait_ready(self) -> None:
         """Wait until `status` says so."""
         until = time.monotonic() + START_SECONDS
-        while True:
-            code, status = self.attempt("status")
-            if code == 0:
-                break
+        while not self._is_up():
             if self.process is None or self.process.poll() is not None or time.monotonic() > until:
                 raise DemoFailed(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
             time.sleep(POLL_SECONDS)
-        self.panel = status["panel"]
+        self.panel = self.ask("status")["panel"]
+
+    def _is_up(self) -> bool:
+        try:
+            self.look("status")
+        except Problem:
+            return False
+        return True
 
     def add_person(self) -> None:
         """Let one person sign in to the panel, with the password that is printed at the end."""

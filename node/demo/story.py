@@ -96,7 +96,7 @@ class Story:
 
     def _learn_direct_circles(self) -> None:
         for player in self.players:
-            for circle in player.ask("circle", "list")["circles"]:
+            for circle in player.look("circles")["circles"]:
                 for member in circle["members"] if circle["kind"] == "direct" else ():
                     self.direct[player.name, member["node_id"]] = circle["circle_id"]
 
@@ -159,7 +159,7 @@ def _until(found: Any, otherwise: str) -> Any:
 
 
 def _peer(player: Player, node_id: str) -> dict[str, Any]:
-    return next((peer for peer in player.ask("peers")["peers"] if peer["node_id"] == node_id), {})
+    return next((peer for peer in player.look("peers")["peers"] if peer["node_id"] == node_id), {})
 
 
 def _connected(player: Player, other: Player) -> bool:
@@ -168,7 +168,7 @@ def _connected(player: Player, other: Player) -> bool:
 
 
 def _circle(player: Player, circle_id: str) -> dict[str, Any]:
-    circles = player.ask("circle", "list")["circles"]
+    circles = player.look("circles")["circles"]
     return next((circle for circle in circles if circle["circle_id"] == circle_id), {})
 
 
@@ -182,7 +182,7 @@ def _all_active(player: Player, circle_id: str, count: int) -> bool:
 
 
 def _settled(author: Player, alert_id: str) -> dict[str, Any]:
-    alert = author.ask("alert", "show", alert_id)
+    alert = author.look("alerts", alert_id)
     return alert if all(one["state"] == "stored" for one in alert["recipients"]) else {}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from almenara.node.cli import client
+from almenara.node import client
 from almenara.node.problem import Kind
 
 if TYPE_CHECKING:

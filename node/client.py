@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from almenara.node.cli.output import line
 from almenara.node.problem import Kind, Problem
 
 if TYPE_CHECKING:
@@ -28,10 +27,6 @@ class Refused(Problem):
     def as_json(self) -> dict[str, Any]:
         """As it came."""
         return self.told
-
-    def line(self) -> str:
-        """One line for a terminal."""
-        return line(self.told)
 
 
 def ask(home: Path, method: str, *path: str, body: Any = None, query: str = "") -> dict[str, Any]:
