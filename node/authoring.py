@@ -20,11 +20,13 @@ from almenara.protocol.object import Header, ObjectType, SignedObject, body_comm
 if TYPE_CHECKING:
     from almenara.crypto.identity import NodeId
     from almenara.crypto.signing import SigningKey
+    from almenara.node.cards import Cards
     from almenara.node.keyring import HeldKey, Keyring
     from almenara.node.storage.engine import Transaction
 
 CRITICAL, ROUTINE = 0, 1
 LONG_LIFE = 1  # class 1: travels 35 days
+INCARNATION_BYTES = 16
 _NONCE_BYTES = 24
 _SALT_BYTES = 32
 _NO_REF = b""
@@ -33,7 +35,7 @@ _NO_PREVIOUS = b""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be said in a circle, before it has a place in our chain."""
+    """What is to be said in a circle, before it has a place in our chain; `created_min` is now unless given."""
 
     circle_id: bytes
     statement_id: bytes
@@ -45,6 +47,7 @@ class Draft:
     cls: int = LONG_LIFE
     ref_id: bytes = _NO_REF
     revision: int = 0
+    created_min: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,12 @@ class Posted:
 class Author:
     """Signs for this node.
 
-    `incarnation` is drawn anew each time the database opens, so that a restore never looks like a fork.
+    An incarnation is drawn anew each time the database opens, so that a restore never looks like a fork.
     """
 
-    def __init__(self, own: NodeId, key: SigningKey, keyring: Keyring, clock: Clock, incarnation: bytes) -> None:
-        self._own, self._key, self._keyring, self._clock = own, key, keyring, clock
-        self._incarnation = incarnation
-        self.card_counter = 0
+    def __init__(self, own: NodeId, key: SigningKey, cards: Cards, keyring: Keyring, clock: Clock) -> None:
+        self._own, self._key, self._cards, self._keyring, self._clock = own, key, cards, keyring, clock
+        self._incarnation = random_bytes(INCARNATION_BYTES)
 
     async def post(self, tx: Transaction, draft: Draft) -> Posted:
         """Sign, seal and append one object. Raises `Problem(TOO_LARGE)` when the body does not fit its envelope."""
@@ -73,7 +75,9 @@ class Author:
         if held is None:
             raise LocalError(Defect.UNKNOWN_KEY, "statement")
         now = self._clock()
-        signed, chain_id = await self._sign(tx, draft, minute_of(now))
+        signed, chain_id = await self._sign(
+            tx, draft, minute_of(now) if draft.created_min is None else draft.created_min
+        )
         envelope = self._seal(signed, held, draft)
         (position,) = await tx.log.append([self._row(envelope)])
         found = envelope_id(envelope)
@@ -83,7 +87,7 @@ class Author:
             raise LocalError(Defect.REPEATED, "envelope")
         return Posted(signed, found, position)
 
-    async def _sign(self, tx: Transaction, draft: Draft, now_min: int) -> tuple[SignedObject, int]:
+    async def _sign(self, tx: Transaction, draft: Draft, created_min: int) -> tuple[SignedObject, int]:
         ours = [chain for chain in await tx.chains.all_of(self._own.raw, draft.circle_id) if chain.head_seq >= 0]
         current = next((chain for chain in ours if chain.incarnation == self._incarnation), None)
         last = current or max(ours, key=lambda chain: chain.chain_id, default=None)
@@ -95,19 +99,26 @@ class Author:
             author=self._own.raw,
             circle=draft.circle_id,
             statement=draft.statement_id,
-            card_counter=self.card_counter,
+            card_counter=self._card_counter,
             incarnation=self._incarnation,
             seq=current.head_seq + 1 if current else 0,
             prev=last.head_hash if last else _NO_PREVIOUS,
             ref_id=draft.ref_id,
             revision=draft.revision,
             body_commit=body_commit(salt, draft.body),
-            created_min=now_min,
+            created_min=created_min,
             expires_min=draft.expires_min,
             tlp=draft.tlp,
             lane=draft.lane,
         )
         return sign_object(header, salt, draft.body, self._key), chain_id
+
+    @property
+    def _card_counter(self) -> int:
+        card = self._cards.newest(self._own)
+        if card is None:
+            raise LocalError(Defect.UNKNOWN_AUTHOR, "card_counter")
+        return card.counter
 
     def _seal(self, signed: SignedObject, held: HeldKey, draft: Draft) -> bytes:
         outer = self._outer(draft, held.kid, signed.header.created_min)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from almenara.crypto.identity import NodeId
+from almenara.node.clock import MINUTE_MS
 from almenara.node.storage.rows import CardRow, PrekeyRow, ProfileRow
 from almenara.protocol.card import (
     Card,
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from almenara.node.storage.engine import Transaction
     from almenara.protocol.object import Header
 
-MINUTE_MS = 60_000
-
 
 class Cards:
     """An address book that believes only signatures. In memory, written through to the database."""
@@ -39,7 +39,7 @@ class Cards:
         self._profiles: dict[bytes, Profile] = {}
         self._prekeys: dict[bytes, Prekey] = {}
         self.conflicts: set[bytes] = set()  # nodes with two cards of one counter: blocked until a human decides
-        self.news = False  # a card came that something held may have waited for
+        self.called: dict[bytes, str] = {}  # names under which people verified our peers: no profile changes these
 
     async def load(self, tx: Transaction) -> None:
         """Read back what was verified when it came, and nothing else."""
@@ -49,27 +49,33 @@ class Cards:
         for row in await tx.cards.all_cards():
             self._cards.setdefault(row.node_id, {})[row.counter] = parse_card(row.blob)
         for profile_row in (await tx.cards.profiles()).values():
-            card = self.newest(NodeId(profile_row.node_id))
-            if card is not None:
-                self._profiles[profile_row.node_id] = parse_profile(profile_row.blob, card.op_sign)
+            for key in self._keys(profile_row.node_id):
+                with contextlib.suppress(RemoteError):
+                    self._profiles.setdefault(profile_row.node_id, parse_profile(profile_row.blob, key))
         for prekey_row in await tx.prekeys.all_peers():
-            card = self.newest(NodeId(prekey_row.node_id))
-            if card is not None:
-                self._keep_prekey(parse_prekey(prekey_row.blob, card.op_sign))
+            for key in self._keys(prekey_row.node_id):
+                with contextlib.suppress(RemoteError):
+                    self._keep_prekey(parse_prekey(prekey_row.blob, key))
+
+    def _keys(self, node: bytes) -> list[bytes]:
+        """A node's operational keys: what it signed before it renewed them stands until it is said anew."""
+        return list(dict.fromkeys(card.op_sign for card in self._cards.get(node, {}).values()))
 
     def newest(self, node: NodeId) -> Card | None:
-        """The card that counts now."""
+        """The card that counts now: a revocation, whatever its counter, else the highest."""
         held = self._cards.get(node.raw)
-        return held[max(held)] if held else None
+        if not held:
+            return None
+        return max(held.values(), key=lambda card: (card.status is Status.REVOKED, card.counter))
 
     def profile(self, node: NodeId) -> Profile | None:
         """How the node calls itself."""
         return self._profiles.get(node.raw)
 
     def name(self, node: NodeId) -> str:
-        """Its name, or the short form of its id while no profile is here."""
+        """The name it was verified under, else the one it gives itself, or its short id while no profile is here."""
         profile = self._profiles.get(node.raw)
-        return profile.name if profile else node.short
+        return self.called.get(node.raw) or (profile.name if profile else node.short)
 
     def prekey(self, node: NodeId, now_min: int) -> tuple[bytes, bytes] | None:
         """Key id and public key to seal to, unless all we have is too old."""
@@ -91,6 +97,10 @@ class Cards:
         """Whether its root has ended it."""
         card = self.newest(node)
         return card is not None and card.status is Status.REVOKED
+
+    def revoked(self) -> list[NodeId]:
+        """Every node whose root has ended it."""
+        return [NodeId(raw) for raw in self._cards if self.is_revoked(NodeId(raw))]
 
     def sign_public(self, header: Header, arrived_min: int) -> bytes:
         """The key an object must be signed with.
@@ -126,20 +136,29 @@ class Cards:
             self.conflicts.add(card.node_id.raw)
             raise RemoteError(Defect.REPEATED, "counter", "one card with this counter")
         if verdict is Succession.ACCEPT:
-            self._cards.setdefault(card.node_id.raw, {})[card.counter] = card
-            self.news = True
-            await tx.cards.put_card(
-                CardRow(
-                    node_id=card.node_id.raw,
-                    counter=card.counter,
-                    blob=card.blob,
-                    sign_public=card.op_sign,
-                    tls_cert=card.tls_cert,
-                    status=int(card.status),
-                    issued_min=card.issued,
-                )
-            )
+            await self._keep_card(tx, card)
         return card
+
+    async def _keep_card(self, tx: Transaction, card: Card) -> None:
+        self._cards.setdefault(card.node_id.raw, {})[card.counter] = card
+        await tx.cards.put_card(
+            CardRow(
+                node_id=card.node_id.raw,
+                counter=card.counter,
+                blob=card.blob,
+                sign_public=card.op_sign,
+                tls_cert=card.tls_cert,
+                status=int(card.status),
+                issued_min=card.issued,
+            )
+        )
+
+    async def decide(self, tx: Transaction, card: Card) -> None:
+        """People compared codes with whoever shows this card: of two with one counter it is the true one."""
+        self.conflicts.discard(card.node_id.raw)
+        held = self.newest(card.node_id)
+        if held is not None and supersedes(held, card) is Succession.CONFLICT:
+            await self._keep_card(tx, card)
 
     async def take_profile(self, tx: Transaction, blob: bytes, node: NodeId) -> None:
         """Keep the newest profile. Raises `RemoteError`, among others for one of another node."""

@@ -2,128 +2,116 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text
+from almenara.node.circle import GONE, JOINED, Circle, CircleState, place_of, restore, statement_row
 from almenara.node.clock import Clock, minute_of
+from almenara.node.early import EarlyPackets
 from almenara.node.problem import Kind, Problem
-from almenara.node.storage.rows import CircleRow, MemberRow, StatementRow
+from almenara.node.standing import Standing
+from almenara.node.storage.rows import CircleRow, StatementRow
 from almenara.node.words import N_
 from almenara.protocol.circle import CircleHistory
-from almenara.protocol.errors import Defect, ProtocolError, RemoteError
-from almenara.protocol.invite import parse_accept, parse_decline, parse_invite, parse_leave
-from almenara.protocol.keys import SignedKeyPacket, parse_key_packet
-from almenara.protocol.object import Header, ObjectType, SignedObject, parse_object, verify_object
-from almenara.protocol.statement import Role, Statement, parse_statement
+from almenara.protocol.errors import Defect, LocalError, ProtocolError, RemoteError
+from almenara.protocol.invite import parse_leave
+from almenara.protocol.keys import KEEP_DAYS, SignedKeyPacket, parse_key_packet
+from almenara.protocol.limits import MINUTES_PER_DAY
+from almenara.protocol.object import Header, ObjectType, SignedObject, verify_object
+from almenara.protocol.statement import Statement, check_statement_header, parse_statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from almenara.node.cards import Cards
     from almenara.node.epochs import Epochs
     from almenara.node.events import Events
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.protocol.card import Introduction
 
-PENDING_PACKETS = 256  # key packets that may wait for their statements
+    Handler = Callable[[Transaction, NodeId, bytes], Awaitable[None]]
+
+WAIT_FOR_STEWARD = N_("Wait until a steward's node has been connected, then send.")
 
 log = structlog.get_logger()
 
-CircleState = Literal["invited", "accepted", "active", "left", "removed"]
-
-
-@dataclass(slots=True)
-class Circle:
-    """One circle as this node sees it."""
-
-    row: CircleRow
-    history: CircleHistory
-
-    @property
-    def id(self) -> bytes:
-        """16 bytes."""
-        return self.row.circle_id
-
-    @property
-    def current(self) -> Statement:
-        """The winning statement."""
-        return self.history.current
-
-    @property
-    def direct(self) -> bool:
-        """Whether it is the circle of two that a pairing makes."""
-        return self.current.direct
-
-    @property
-    def tier(self) -> int:
-        """1 partner, 2 network, 3 international."""
-        return int(self.current.tier)
-
-    @property
-    def max_tlp(self) -> int:
-        """As headers write it."""
-        return self.current.max_tlp
-
-    @property
-    def retention_days(self) -> int:
-        """How long an alert lives here at most."""
-        return self.current.retention_days
-
 
 class Circles:
-    """State and effects. `on_scopes` and `on_growth` tell the links after a commit that scopes or log have changed."""
+    """State and effects.
+
+    After a commit, `on_scopes` and `on_growth` tell the links that scopes or log have changed, `on_cards` that somebody
+    has a new card, `on_erased` that a key was erased which the disk may still hold. `handlers` take what only some
+    circles have: an object's type, author and body.
+    """
 
     def __init__(
         self, store: Store, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Clock, events: Events
     ) -> None:
         self.own, self.cards, self._store = cards.own, cards, store
         self._keyring, self._epochs, self._clock, self._events = keyring, epochs, clock, events
+        self._early, self._standing = EarlyPackets(keyring), Standing(cards.own, keyring, clock)
         self._circles: dict[bytes, Circle] = {}
-        self._pending: dict[bytes, SignedKeyPacket] = {}  # statement id -> packet whose statement is still to come
         self.verified: set[bytes] = set()  # peers in state verified
-        self._news = False
-        self._scopes_changed = False
-        self.on_scopes: Callable[[], None] = lambda: None
-        self.on_growth: Callable[[], None] = lambda: None
+        self.handlers: dict[ObjectType, Handler] = {}
+        self._turn = asyncio.Lock()
+        self._stale = False  # memory may say more than the database: a change is under way, or failed
+        self._news = self._scopes_changed = self._cards_changed = False
+        self.on_scopes: Callable[[], None] = _nothing
+        self.on_cards: Callable[[], None] = _nothing
+        self.on_erased: Callable[[], None] = _nothing
+        self.on_growth: Callable[[], None] = _nothing
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[Transaction]:
         """A transaction that may change circles, cards or keys: afterwards the links are told.
 
-        When it fails, memory goes back to what the database says.
+        When it fails, memory goes back to what the database says, before anybody else may change either.
         """
-        try:
-            async with self._store.write() as tx:
-                yield tx
-        except BaseException:
-            async with self._store.read() as tx:
-                await self.load(tx)
-            raise
+        async with self._turn:
+            if self._stale:
+                await self._reload()
+            self._stale = True
+            try:
+                async with self._store.write() as tx:
+                    yield tx
+            except BaseException:
+                await self._reload()
+                raise
+            self._stale = False
         self._settled()
+
+    async def _reload(self) -> None:
+        async with self._store.read() as tx:
+            await self.load(tx)
+        self._news = self._scopes_changed = self._epochs.erased = self._stale = False
 
     async def load(self, tx: Transaction) -> None:
         """Rebuild cards, keys and histories from the database."""
-        self._circles.clear()
-        self._pending.clear()
         await self.cards.load(tx)
-        self._keyring.load(await tx.keys.all(), await tx.statements.all(), await tx.prekeys.own())
-        rows = {row.circle_id: row for row in await tx.circles.all()}
+        await self.load_keys(tx)
         statements: dict[bytes, list[StatementRow]] = {}
         for found in await tx.statements.all():
             if found.body:
                 statements.setdefault(found.circle_id, []).append(found)
-            else:
-                self._await_statement(parse_key_packet(found.content))
-        for circle_id, row in rows.items():
-            self._circles[circle_id] = Circle(row, _history(row, statements[circle_id]))
-            for leave in await tx.statements.leaves(circle_id):
-                self._circles[circle_id].history.add_leave(parse_leave(parse_object(leave.content)))
+        revoked = self.cards.revoked()
+        self._circles = {
+            row.circle_id: restore(row, statements[row.circle_id], await tx.statements.leaves(row.circle_id), revoked)
+            for row in await tx.circles.all()
+        }
+
+    async def load_keys(self, tx: Transaction) -> None:
+        """The same for keys alone, after some were destroyed."""
+        rows = await tx.statements.all()
+        self._keyring.load(await tx.keys.all(), rows, await tx.prekeys.own())
+        self._early.load(rows)
 
     # what others ask
 
@@ -159,7 +147,10 @@ class Circles:
 
     def direct_with(self, peer: NodeId) -> Circle | None:
         """The direct circle with a peer that is in use."""
-        return next((c for c in self if c.direct and c.row.peer == peer.raw and c.row.state == "active"), None)
+        return next((c for c in self._directs(peer) if c.row.state == "active"), None)
+
+    def _directs(self, peer: NodeId) -> list[Circle]:
+        return [circle for circle in self if circle.direct and circle.row.peer == peer.raw]
 
     def peer_of(self, circle: Circle) -> NodeId:
         """The other one in a direct circle."""
@@ -169,21 +160,29 @@ class Circles:
         """Everybody but us who holds, or is being given, the current key."""
         return [node for node in circle.history.recipients() if node != self.own]
 
+    def hold_reasons(self, circle: Circle) -> tuple[NodeId, ...]:
+        """Who could read, although out, what we would send now (PROTOCOL §5.5)."""
+        return circle.history.hold_reasons(self._keyring.statements())
+
     def sendable(self, circle: Circle) -> bytes:
         """The statement to seal under (PROTOCOL §5.5).
 
         Raises `Problem(NOT_READY)` while somebody who is out could read it.
         """
-        held = self._keyring.statements()
-        statement = circle.history.sendable(held)
-        if statement is None or circle.history.hold_reasons(held):
-            raise Problem(
-                Kind.NOT_READY,
-                N_("The circle is getting a new key, because a member has left or was removed."),
-                field="circle_id",
-                next=N_("Wait until a steward's node has been connected, then send."),
-            )
+        waiting = Problem(
+            Kind.NOT_READY,
+            N_("The circle is getting a new key, because a member has left or was removed."),
+            field="circle_id",
+            next=WAIT_FOR_STEWARD,
+        )
+        statement = self.newest_held(circle)
+        if statement is None or self.hold_reasons(circle):
+            raise waiting
         return statement.id
+
+    def newest_held(self, circle: Circle) -> Statement | None:
+        """The latest winning statement whose key we hold, whoever else can read under it."""
+        return circle.history.sendable(self._keyring.statements())
 
     def title(self, circle: Circle) -> str:
         """The circle's name; a direct one is called after the peer."""
@@ -215,55 +214,89 @@ class Circles:
             raise RemoteError(Defect.WRONG_CIRCLE, "circle")
         circle.history.check_author(header, header_hash)
 
-    # what arrives
+    # keys that arrive
 
     async def take_packet(self, tx: Transaction, content: bytes, source: NodeId) -> None:
-        """A key packet for us: used at once if its statement is here, else it opens the statement when that comes."""
+        """A key packet for us: used at once if its statement is here, else it opens the statement when that comes.
+
+        Raises `RemoteError`.
+        """
         signed = parse_key_packet(content)
-        packet = signed.packet
-        if packet.recipient != self.own:
+        if signed.packet.recipient != self.own:
             raise RemoteError(Defect.WRONG_RECIPIENT, "recipient")
-        circle = self._circles.get(packet.circle)
-        statement = circle.history.find(packet.statement[:16]) if circle else None
-        if statement is not None and circle is not None:
+        circle = self._circles.get(signed.packet.circle)
+        if circle is None:
+            self._check_beginning(signed, source)
+        elif circle.row.state not in JOINED:
+            raise RemoteError(Defect.NOT_ALLOWED, "circle", "a circle we have joined and not left")
+        statement = await self._known_statement(tx, signed.packet.statement[:16])
+        if circle is not None and statement is not None:
             await self._use_packet(tx, circle, statement, signed)
-            return
-        if circle is None and source.raw not in self.verified:
-            raise RemoteError(Defect.WRONG_CIRCLE, "circle")
-        if len(self._pending) >= PENDING_PACKETS:
-            raise RemoteError(Defect.TOO_LARGE, "pending")
-        self._await_statement(signed)
-        await tx.statements.put(_pending_row(signed, content, self._clock()))
+            await self.follow(tx, circle)
+        else:
+            await self._early.keep(tx, signed, content, source, self._clock())
+            self._news = self._scopes_changed = True
+
+    def _check_beginning(self, signed: SignedKeyPacket, source: NodeId) -> None:
+        """Of circles we do not know, only a direct one can begin with a key: the giver's own, from a verified peer."""
+        packet = signed.packet
+        if packet.number != 1 or packet.giver != source or source.raw not in self.verified:
+            raise RemoteError(Defect.WRONG_CIRCLE, "circle", "a circle we were invited to")
+
+    async def _known_statement(self, tx: Transaction, statement_id: bytes) -> Statement | None:
+        """Also one whose parent is still to come: its row must not give way to the packet's."""
+        row = await tx.statements.get(statement_id)
+        return parse_statement(row.body) if row is not None and row.body else None
+
+    async def _use_packet(self, tx: Transaction, circle: Circle, statement: Statement, signed: SignedKeyPacket) -> None:
+        """The key fits the commitments of the statement: from now on it opens and seals."""
+        giver = self.cards.newest(signed.packet.giver)
+        if giver is None:
+            raise RemoteError(Defect.UNKNOWN_AUTHOR, "giver")
+        signed.verify(statement, self.own, giver.op_sign)
+        self._check_not_destroyed(circle, statement)
+        await self._epochs.hold(tx, statement, signed.packet.key, signed.packet.carry_secret)
         self._news = self._scopes_changed = True
 
-    def _await_statement(self, signed: SignedKeyPacket) -> None:
-        packet = signed.packet
-        statement_id = packet.statement[:16]
-        self._pending[statement_id] = signed
-        self._keyring.add_statement(packet.circle, statement_id, packet.key, pending=True)
-        self._keyring.add_carry(statement_id, packet.carry_secret)
+    def _check_not_destroyed(self, circle: Circle, statement: Statement) -> None:
+        """What had its time and was destroyed does not come back, whoever brings it."""
+        children = circle.history.lineage.children.get(statement.id, ())
+        if children and minute_of(self._clock()) > children[0].issued_min + max(KEEP_DAYS) * MINUTES_PER_DAY:
+            raise RemoteError(Defect.AFTER_SUCCESSOR, "statement", "a statement whose keys are still needed")
+
+    # statements that arrive
 
     async def take_statement(self, tx: Transaction, signed: SignedObject) -> None:
         """A statement's object: verified, added to its circle's history, acted upon. Raises `RemoteError`."""
         statement = parse_statement(signed.body)
-        header = signed.header
-        if statement.circle_id != header.circle:
-            raise RemoteError(Defect.WRONG_CIRCLE, "circle", "the header's circle")
-        if statement.id != header.statement:
-            raise RemoteError(Defect.WRONG_STATEMENT, "statement", "the statement itself")
-        verify_object(signed, self.cards.sign_public(header, minute_of(self._clock())))
+        check_statement_header(signed.header, statement)
+        verify_object(signed, self.cards.sign_public(signed.header, minute_of(self._clock())))
         circle = self._circles.get(statement.circle_id)
         if circle is None:
             circle = await self._found(tx, statement)
-        circle.history.add(statement, NodeId(header.author))
-        await self._keep(tx, circle, statement, signed)
+        circle.history.add(statement, statement.issuer, place_of(signed))
+        packet = self._early.take(statement.id)
+        row = statement_row(statement, signed.encode(), self._clock())
+        await (tx.statements.put(row) if packet else tx.statements.put_content(row))
+        if packet is not None:
+            await self._try_packet(tx, circle, statement, packet)
         await self.follow(tx, circle)
+
+    async def _try_packet(self, tx: Transaction, circle: Circle, statement: Statement, packet: SignedKeyPacket) -> None:
+        """A bad packet costs only itself: KEYREQ brings the key from another member."""
+        try:
+            await self._use_packet(tx, circle, statement, packet)
+        except ProtocolError as error:
+            log.warning("key-packet-refused", defect=str(error.kind), field=error.field)
 
     async def _found(self, tx: Transaction, statement: Statement) -> Circle:
         """The first statement of a direct circle, from the peer that invited us; no other circle begins unasked."""
+        peer = await tx.peers.get(statement.issuer.raw)
         ours = statement.direct and statement.number == 1 and self.own in statement.roles
-        if not ours or statement.issuer.raw not in self.verified:
+        awaited = peer is not None and peer.state == "verified" and not peer.initiator
+        if not ours or not awaited or any(c.row.state in JOINED for c in self._directs(statement.issuer)):
             raise RemoteError(Defect.WRONG_CIRCLE, "circle", "a circle we were invited to")
+        await tx.peers.set(statement.issuer.raw, direct_circle=statement.circle_id)
         return await self.begin(tx, statement, "accepted", peer=statement.issuer)
 
     async def begin(
@@ -287,65 +320,78 @@ class Circles:
             peer=peer.raw if peer else None,
             invited_by=invited_by.raw if invited_by else None,
             anchor=statement.id,
-            joined_at=self._clock() if state == "active" else None,
+            joined_at=None,
             created_at=self._clock(),
             reason="",
         )
         await tx.circles.put(row)
-        await tx.statements.put(statement_row(statement, b"", self._clock()))
+        if statement.id not in self._early:
+            await tx.statements.put(statement_row(statement, b"", self._clock()))
         circle = self._circles[statement.circle_id] = Circle(row, CircleHistory(statement))
+        for node in self.cards.revoked():
+            circle.history.add_revocation(node)
         return circle
 
-    async def _keep(self, tx: Transaction, circle: Circle, statement: Statement, signed: SignedObject) -> None:
-        if statement.id not in self._pending:
-            await tx.statements.put_content(statement_row(statement, signed.encode(), self._clock()))
-            return
-        await tx.statements.put(statement_row(statement, signed.encode(), self._clock()))
-        packet = self._pending.pop(statement.id)
-        try:
-            await self._use_packet(tx, circle, statement, packet)
-        except ProtocolError as error:
-            self._keyring.drop(statement.id)
-            log.warning("key-packet-refused", defect=str(error.kind), field=error.field)
+    async def invited(self, tx: Transaction, statement: Statement, by: NodeId) -> None:
+        """A steward among our peers asks us in, anew if we have been in before; we trust what it shows."""
+        circle = self._circles.get(statement.circle_id)
+        if circle is None:
+            await self.begin(tx, statement, "invited", invited_by=by)
+        elif circle.row.state != "active" or self._shows_us_out(circle, statement):
+            circle.history.trust(statement)
+            await tx.statements.put_content(statement_row(statement, b"", self._clock()))
+            state = "accepted" if circle.row.state == "accepted" else "invited"
+            if statement.id != circle.shown:
+                circle.row = replace(circle.row, anchor=circle.row.anchor + statement.id)
+            circle.row = replace(circle.row, state=state, invited_by=by.raw)
+            await tx.circles.put(circle.row)
+        self._changed(statement.circle_id)
 
-    async def _use_packet(self, tx: Transaction, circle: Circle, statement: Statement, signed: SignedKeyPacket) -> None:
-        """The key fits the commitments of a valid statement: from now on it opens and seals."""
-        giver = self.cards.newest(signed.packet.giver)
-        if giver is None:
-            raise RemoteError(Defect.UNKNOWN_AUTHOR, "giver")
-        signed.verify(statement, self.own, giver.op_sign)
-        packet = signed.packet
-        await self._epochs.hold(tx, statement, packet.key, packet.carry_secret)
-        self._news = self._scopes_changed = True
-        await self.follow(tx, circle)
+    def _shows_us_out(self, circle: Circle, statement: Statement) -> bool:
+        """An invitation may come before the news of our removal: they take different ways."""
+        return statement.number > circle.current.number and self.own not in statement.roles
+
+    # other objects that arrive
 
     async def take_object(self, tx: Transaction, signed: SignedObject, source: NodeId) -> None:
         """Everything but alerts and statements, author and signature already checked. Raises `RemoteError`."""
-        author, body = NodeId(signed.header.author), signed.body
-        match signed.header.type:
+        author, body, kind = NodeId(signed.header.author), signed.body, signed.header.type
+        match kind:
             case ObjectType.CARD:
-                card = await self.cards.take_card(tx, body)
-                if self.cards.is_revoked(card.node_id):
-                    await self._revoke(tx, card.node_id)
+                await self.take_card(tx, body)
             case ObjectType.PROFILE:
                 await self.cards.take_profile(tx, body, author)
             case ObjectType.PREKEY:
                 await self.cards.take_prekey(tx, body, author, minute_of(self._clock()))
             case ObjectType.LEAVE:
                 await self.take_leave(tx, signed)
-            case ObjectType.INVITE:
-                await self._take_invite(tx, author, body)
-            case ObjectType.ACCEPT:
-                await self._take_accept(tx, author, body)
-            case ObjectType.DECLINE:
-                await self._take_decline(tx, author, body)
+            case _ if kind in self.handlers:
+                await self.handlers[kind](tx, author, body)
             case _:
-                log.info("object-kept", peer=source.short, type=int(signed.header.type))
+                log.info("object-kept", peer=source.short, type=int(kind))
 
-    async def _revoke(self, tx: Transaction, node: NodeId) -> None:
-        for circle in self:
-            circle.history.add_revocation(node)
-            await self.follow(tx, circle)
+    async def take_introduction(self, tx: Transaction, blob: bytes) -> Introduction:
+        """Card, profile and prekey of somebody, whoever brings them. Raises `RemoteError`."""
+        introduction = await self.cards.take_introduction(tx, blob, minute_of(self._clock()))
+        await self._follow_card(tx, introduction.node_id)
+        return introduction
+
+    async def take_card(self, tx: Transaction, blob: bytes) -> None:
+        """The same for a card alone. Raises `RemoteError`; a conflict is remembered all the same."""
+        try:
+            card = await self.cards.take_card(tx, blob)
+        finally:
+            self._cards_changed = True
+        await self._follow_card(tx, card.node_id)
+
+    async def _follow_card(self, tx: Transaction, node: NodeId) -> None:
+        """Objects may have waited for it; a revocation counts as removal from every circle (PROTOCOL §1)."""
+        self._cards_changed = self._news = True
+        if self.cards.is_revoked(node):
+            for circle in self:
+                if node not in circle.history.out:
+                    circle.history.add_revocation(node)
+                    await self.follow(tx, circle)
 
     async def take_told_leave(self, tx: Transaction, signed: SignedObject) -> None:
         """A leave that came by KEYS instead of its envelope: the same checks come first."""
@@ -361,176 +407,80 @@ class Circles:
             raise RemoteError(Defect.WRONG_CIRCLE, "circle")
         circle.history.add_leave(leave)
         await tx.statements.put_leave(circle.id, leave.author.raw, leave.statement, signed.encode(), self._clock())
-        await self._set_member(tx, circle, leave.author, "left")
         await self.follow(tx, circle)
-
-    async def _take_invite(self, tx: Transaction, author: NodeId, body: bytes) -> None:
-        """A verified peer that is steward of a circle asks us in."""
-        invite = parse_invite(body)
-        statement = invite.statement
-        if statement.role_of(author) is not Role.STEWARD:
-            raise RemoteError(Defect.NOT_ALLOWED, "statement", "a circle in which the inviter is steward")
-        known = self._circles.get(statement.circle_id)
-        if known is None:
-            await self.begin(tx, statement, "invited", invited_by=author)
-        elif known.row.state in {"left", "removed", "invited"}:
-            known.history.trust(statement)
-            await tx.statements.put_content(statement_row(statement, b"", self._clock()))
-            await self._set(tx, known, state="invited", invited_by=author.raw, anchor=statement.id)
-        self._events.publish("circles", id_text(statement.circle_id))
-
-    async def _take_accept(self, tx: Transaction, author: NodeId, body: bytes) -> None:
-        """Somebody we invited says yes: admit it under a fresh key."""
-        accept = parse_accept(body)
-        circle = self._circles.get(accept.circle)
-        member = await tx.circles.member(accept.circle, author.raw)
-        if circle is None or member is None or member.state != "invited":
-            raise RemoteError(Defect.NOT_ALLOWED, "circle", "a circle we invited the author to")
-        found = await self.cards.take_introduction(tx, accept.introduction, minute_of(self._clock()))
-        if found.node_id != author:
-            raise RemoteError(Defect.WRONG_NODE, "introduction", "the author's own")
-        await self._set_member(tx, circle, author, "accepted")
-        await self.admit_accepted(tx, circle)
-
-    async def _take_decline(self, tx: Transaction, author: NodeId, body: bytes) -> None:
-        answer = parse_decline(body)
-        circle = self._circles.get(answer.circle)
-        if circle is not None and await tx.circles.member(answer.circle, author.raw) is not None:
-            await self._set_member(tx, circle, author, "left")
 
     # what follows
 
-    async def admit_accepted(self, tx: Transaction, circle: Circle) -> None:
-        """Issue the statement that lets in everybody who accepted; one whom an earlier branch removed takes two."""
-        if not circle.history.may_issue(self.own):
-            return
-        waiting = [
-            member
-            for member in await tx.circles.members(circle.id)
-            if member.state == "accepted" and NodeId(member.node_id) not in circle.current.roles
-        ]
-        if not waiting:
-            return
-        admit = {NodeId(member.node_id): Role(member.role) for member in waiting}
-        if any(node in circle.history.reissues(self.own) for node in admit):
-            await self._epochs.issue(tx, circle.history)
-        await self._epochs.issue(tx, circle.history, admit=admit)
-        await self.follow(tx, circle)
-
-    async def issue(
-        self,
-        tx: Transaction,
-        circle: Circle,
-        *,
-        remove: NodeId | None = None,
-    ) -> None:
-        """A new statement with a fresh key: a rotation, or without somebody."""
-        cuts = {remove: await self._epochs.cuts(tx, circle.id, remove)} if remove else {}
-        await self._epochs.issue(tx, circle.history, remove=cuts)
-        await self.follow(tx, circle)
-
     async def follow(self, tx: Transaction, circle: Circle) -> None:
         """Bring row, member states and key ends in line with the history; re-key if it is ours to do."""
-        if circle.history.reissues(self.own) and circle.history.may_issue(self.own) and not circle.direct:
-            await self._epochs.issue(tx, circle.history)
         self._news = self._scopes_changed = True
-        await self._follow_state(tx, circle)
-        await self._follow_members(tx, circle)
-        await self._epochs.retire(tx, circle.history)
-        self._events.publish("circles", id_text(circle.id))
+        if circle.row.state == "active" and circle.history.may_issue(self.own) and circle.history.reissues(self.own):
+            await self._rekey(tx, circle)
+        await self._standing.follow(tx, circle)
+        await self._epochs.retire(tx, circle.history, over=circle.row.state in GONE)
+        self._changed(circle.id)
 
-    async def _follow_state(self, tx: Transaction, circle: Circle) -> None:
-        current, state = circle.current, circle.row.state
-        if self.own in circle.history.out and state == "active":
-            left = any(leave.author == self.own for leave in circle.history.leaves())
-            state = "left" if left else "removed"
-        elif self.own in circle.history.recipients() and self._keyring.holds(current.id) and state != "left":
-            state = "active"
-        await self._set(tx, circle, state=state, name=current.name, max_tlp=current.max_tlp)
+    async def _rekey(self, tx: Transaction, circle: Circle) -> None:
+        """Somebody is out and still holds the key. What stands in the way does not stop what brought the news."""
+        try:
+            await self._epochs.issue(tx, circle.history)
+        except LocalError as error:
+            log.error("not-re-keyed", defect=str(error.kind), field=error.field)  # noqa: TRY400 - a trace may hold data
 
-    async def _follow_members(self, tx: Transaction, circle: Circle) -> None:
-        held = {member.node_id: member for member in await tx.circles.members(circle.id)}
-        recipients = set(circle.history.recipients())
-        for node, role in circle.current.members:
-            if node in recipients and (node.raw not in held or held[node.raw].state != "active"):
-                await self._put_member(tx, circle, node, "active", int(role))
-        for raw, member in held.items():
-            node = NodeId(raw)
-            if member.state == "active" and node not in recipients:
-                gone = any(leave.author == node for leave in circle.history.leaves())
-                await self._put_member(tx, circle, node, "left" if gone else "removed", member.role)
+    async def remove_member(self, tx: Transaction, circle: Circle, node: NodeId) -> None:
+        """Put a member out under a fresh key; of what it sent, the last we know still counts."""
+        cuts = await self._epochs.cuts(tx, circle.id, node)
+        await self._epochs.issue(tx, circle.history, remove={node: cuts})
+        await self.follow(tx, circle)
 
-    async def _set_member(self, tx: Transaction, circle: Circle, node: NodeId, state: models.MemberState) -> None:
-        member = await tx.circles.member(circle.id, node.raw)
-        await self._put_member(tx, circle, node, state, member.role if member else int(Role.MEMBER))
-        self._events.publish("circles", id_text(circle.id))
+    async def rotate(self, tx: Transaction, circle: Circle) -> None:
+        """The same members under a fresh key."""
+        await self._epochs.issue(tx, circle.history)
+        await self.follow(tx, circle)
 
-    async def _put_member(self, tx: Transaction, circle: Circle, node: NodeId, state: str, role: int) -> None:
-        await tx.circles.put_member(
-            MemberRow(circle_id=circle.id, node_id=node.raw, state=state, role=role, changed_at=self._clock())
-        )
+    async def set_member(self, tx: Transaction, circle: Circle, node: NodeId, state: models.MemberState) -> None:
+        """Record what a node answered, or that we took an invitation back."""
+        await self._standing.set_member(tx, circle, node, state)
+        self._changed(circle.id)
 
-    async def _set(self, tx: Transaction, circle: Circle, **columns: Any) -> None:
-        circle.row = replace(circle.row, **columns)
-        await tx.circles.put(circle.row)
+    async def put_member(self, tx: Transaction, circle: Circle, node: NodeId, state: str, role: int) -> None:
+        """Record whom we have asked, and in which role."""
+        await self._standing.put_member(tx, circle, node, state, role)
+        self._changed(circle.id)
 
     async def set_state(self, tx: Transaction, circle: Circle, state: CircleState) -> None:
-        """Record how we stand in a circle."""
-        await self._set(tx, circle, state=state)
-        self._events.publish("circles", id_text(circle.id))
+        """Record how we stand in a circle; when we are gone, its keys begin to run out."""
+        await self._standing.set_own(tx, circle, state)
+        await self._epochs.retire(tx, circle.history, over=state in GONE)
+        self._changed(circle.id)
+
+    async def end_direct(self, tx: Transaction, peer: NodeId) -> None:
+        """The pairing ended: its direct circles become history."""
+        for circle in self._directs(peer):
+            if circle.row.state in JOINED:
+                await self.set_state(tx, circle, "removed")
+
+    def _changed(self, circle_id: bytes) -> None:
+        self._events.publish("circles", id_text(circle_id))
 
     def take_news(self) -> bool:
         """Whether something held may open now; asking answers it."""
-        news, self._news = self._news or self.cards.news, False
-        self.cards.news = False
+        news, self._news = self._news, False
         return news
 
     def _settled(self) -> None:
-        """After a commit that may have grown the log or changed our scopes: tell the links."""
+        """After a commit: tell whom it concerns."""
         if self._scopes_changed:
             self._scopes_changed = False
             self.on_scopes()
+        if self._cards_changed:
+            self._cards_changed = False
+            self.on_cards()
+        if self._epochs.erased:
+            self._epochs.erased = False
+            self.on_erased()
         self.on_growth()
 
 
-def statement_row(statement: Statement, content: bytes, now: int) -> StatementRow:
-    """The row of a valid statement; `content` is its signed object, empty while only an invitation brought it."""
-    return StatementRow(
-        circle_id=statement.circle_id,
-        statement_id=statement.id,
-        number=statement.number,
-        parent=statement.parent,
-        issuer=statement.issuer.raw,
-        body=statement.body,
-        content=content,
-        epoch_key=None,
-        carry_secret=None,
-        received_at=now,
-    )
-
-
-def _pending_row(signed: SignedKeyPacket, content: bytes, now: int) -> StatementRow:
-    """A key packet that waits: no body yet, and the packet in place of the object."""
-    packet = signed.packet
-    return StatementRow(
-        circle_id=packet.circle,
-        statement_id=packet.statement[:16],
-        number=packet.number,
-        parent=b"",
-        issuer=packet.giver.raw,
-        body=b"",
-        content=content,
-        epoch_key=None,
-        carry_secret=None,
-        received_at=now,
-    )
-
-
-def _history(row: CircleRow, statements: list[StatementRow]) -> CircleHistory:
-    """Everything stored was verified when it came, so only the order of parents matters here."""
-    parsed = {found.statement_id: parse_statement(found.body) for found in statements}
-    history = CircleHistory(parsed[row.anchor])
-    for statement in sorted(parsed.values(), key=lambda statement: statement.number):
-        if statement.id != row.anchor:
-            history.add(statement, statement.issuer)
-    return history
+def _nothing() -> None:
+    """Until wired."""

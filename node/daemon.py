@@ -13,6 +13,8 @@ import structlog
 from almenara.crypto.errors import VaultDamaged, WrongPassphrase
 from almenara.crypto.random import random_bytes
 from almenara.crypto.vault import open_vault
+from almenara.node.admission import Admission
+from almenara.node.announcing import Announcements
 from almenara.node.api.server import start as start_panel
 from almenara.node.authoring import Author
 from almenara.node.cards import Cards
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
     from almenara.node.events import Events
     from almenara.node.home import Home
 
-INCARNATION_BYTES = EPOCH_BYTES = 16
+EPOCH_BYTES = 16
 
 log = structlog.get_logger()
 
@@ -123,22 +125,23 @@ class _Node:
         self.door = Door(home.tls_path, lambda: identity.tls_password)
         self.links = Links(own, self.door, events)
         self.keyring, self.cards = Keyring(), Cards(own)
-        self.author = Author(own, key, self.keyring, clock, random_bytes(INCARNATION_BYTES))
+        self.author = Author(own, key, self.cards, self.keyring, clock)
         self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
-        self.groups = Groups(store, self.circles, self.epochs, self.author, clock, events)
-        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
+        admission = Admission(self.circles, self.epochs)
+        self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
+        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
+        announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
             store,
             clock,
             self.circles,
-            self.keyring,
-            self.author,
             self.own_keys,
+            announcements,
             self.peers,
             self.links,
             self.ingest,
@@ -170,19 +173,21 @@ class _Node:
         )
         self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
         self.circles.on_growth = self.links.wake
-        self.circles.on_scopes = self._on_scopes
+        self.circles.on_scopes = self.links.prove
+        self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
+        self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
-    def _on_scopes(self) -> None:
-        self.links.prove()
-        self.tasks.start(self.peers.follow_cards())
+    def _on_erased(self) -> None:
+        self.maintenance.owe_erasure()
+        self.tasks.start(self.maintenance.erase())
 
     async def load(self) -> None:
         """Take up where the last run ended, and renew what we say of ourselves."""
         async with self.store.write() as tx:
             await self.circles.load(tx)
-            await self.maintenance.renew(tx)
+            await self.own_keys.renew(tx, self.door.certificate)
             log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
             await tx.meta.set("log-epoch", log_epoch)
         await self.deliveries.load()
@@ -203,11 +208,11 @@ class _Node:
         endpoint = parse_endpoint(self.config.peer.listen)
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
-        self.tasks.start(self.maintenance.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()
         stack.push_async_callback(self.links.close)
         await self.peers.load()
+        self.tasks.start(self.maintenance.run())
         stack.push_async_callback(self.listener.close)
         await self.listener.start(endpoint.host, endpoint.port)
 
@@ -222,7 +227,8 @@ class _Node:
             casebook=self.casebook,
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links),
-            health=Health(self.store, self.circles, self.peers, self.links),
+            health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            maintenance=self.maintenance,
             close=close,
         )
 

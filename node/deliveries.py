@@ -39,7 +39,7 @@ class Deliveries:
         await tx.deliveries.insert(rows)
 
     def watch(self, envelope_id: bytes, recipients: list[NodeId]) -> None:
-        """After that transaction's commit."""
+        """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
 
     async def sent(self, peer: NodeId, envelope_id: bytes) -> None:

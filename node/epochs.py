@@ -8,8 +8,9 @@ import structlog
 
 from almenara.crypto.random import random_bytes
 from almenara.node.authoring import CRITICAL, Author, Draft
+from almenara.node.circle import place_of, statement_row
 from almenara.node.clock import MINUTE_MS, Clock, minute_of
-from almenara.node.storage.rows import ClassKeyRow, StatementRow
+from almenara.node.storage.rows import ClassKeyRow
 from almenara.protocol.errors import LocalError
 from almenara.protocol.keys import KEY_BYTES, carry_commit, class_key_ends, give_key, key_commit
 from almenara.protocol.object import ObjectType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Transaction
     from almenara.protocol.circle import CircleHistory
+    from almenara.protocol.object import SignedObject
 
 TAG_BYTES = 16
 
@@ -32,13 +34,17 @@ log = structlog.get_logger()
 
 
 class Epochs:
-    """Draws keys, issues statements, seals key packets, and destroys what has had its time."""
+    """Draws keys, issues statements, seals key packets, and destroys what has had its time.
+
+    `erased` is set when an epoch key went from its row and may still stand in the database's write-ahead log.
+    """
 
     def __init__(
         self, own: NodeId, key: SigningKey, author: Author, cards: Cards, keyring: Keyring, clock: Clock
     ) -> None:
         self._own, self._key, self._author = own, key, author
         self._cards, self._keyring, self._clock = cards, keyring, clock
+        self.erased = False
 
     def found_group(self, terms: Terms) -> tuple[Statement, bytes, bytes]:
         """Number 1 of a group, with its epoch key and carry secret; `announce` comes when its circle exists."""
@@ -73,7 +79,10 @@ class Epochs:
         admit: Mapping[NodeId, Role] | None = None,
         remove: Mapping[NodeId, tuple[Cut, ...]] | None = None,
     ) -> Statement:
-        """The statement after the current one, known to the history, posted, its key given to every member."""
+        """The statement after the current one, known to the history, posted, its key given to every member.
+
+        Raises `LocalError` when the rules of PROTOCOL §5 do not let us; then nothing has changed.
+        """
         parent = history.current
         changes = bool(admit or remove or history.reissues(self._own))
         key = random_bytes(KEY_BYTES)
@@ -89,10 +98,11 @@ class Epochs:
             remove=remove,
         )
         history.add(statement, self._own)
-        await self.announce(tx, statement, key, carry)
+        posted = await self.announce(tx, statement, key, carry)
+        history.add(statement, self._own, place_of(posted))
         return statement
 
-    async def announce(self, tx: Transaction, statement: Statement, key: bytes, carry: bytes) -> None:
+    async def announce(self, tx: Transaction, statement: Statement, key: bytes, carry: bytes) -> SignedObject:
         """Hold the key, give it to every other member, post the statement under it."""
         await self.hold(tx, statement, key, carry)
         for node, _ in statement.members:
@@ -106,25 +116,16 @@ class Epochs:
             tlp=statement.max_tlp,
             expires_min=0,
             lane=CRITICAL,
+            created_min=statement.issued_min,
         )
-        posted = await self._author.post(tx, draft)
-        await tx.statements.put_content(
-            StatementRow(
-                circle_id=statement.circle_id,
-                statement_id=statement.id,
-                number=statement.number,
-                parent=statement.parent,
-                issuer=statement.issuer.raw,
-                body=statement.body,
-                content=posted.object.encode(),
-                epoch_key=None,
-                carry_secret=None,
-                received_at=self._clock(),
-            )
-        )
+        posted = (await self._author.post(tx, draft)).object
+        await tx.statements.put_content(statement_row(statement, posted.encode(), self._clock()))
+        return posted
 
     async def hold(self, tx: Transaction, statement: Statement, key: bytes, carry: bytes) -> None:
-        """Keep an epoch key whose statement is valid, and both class keys."""
+        """Keep an epoch key that its statement commits to, and both class keys; held already, nothing changes."""
+        if self._keyring.holds(statement.id):
+            return
         held = self._keyring.add_statement(statement.circle_id, statement.id, key)
         self._keyring.add_carry(statement.id, carry)
         await tx.statements.put_secrets(statement.circle_id, statement.id, key, carry)
@@ -174,12 +175,17 @@ class Epochs:
         newest = sorted(chains, key=lambda chain: chain.chain_id)[-MAX_CUTS:]
         return tuple(sorted(Cut(chain.incarnation, chain.head_seq, chain.head_hash) for chain in newest))
 
-    async def retire(self, tx: Transaction, history: CircleHistory) -> None:
-        """Erase epoch keys of superseded statements now, and set the day on which their class keys die."""
+    async def retire(self, tx: Transaction, history: CircleHistory, *, over: bool) -> None:
+        """Erase epoch keys of superseded statements now, and set the day on which their class keys die.
+
+        `over`: we are no member any more, so it is time for the last ones too.
+        """
         now_min = minute_of(self._clock())
         for statement_id in self._keyring.statements_of(history.circle):
-            if not history.is_superseded(statement_id):
+            if not over and not history.is_superseded(statement_id):
                 continue
-            await tx.statements.erase_epoch_key(statement_id)
+            if await tx.statements.secrets(statement_id) is not None:
+                await tx.statements.erase_epoch_key(statement_id)
+                self.erased = True
             for cls in (0, 1):
                 await tx.keys.set_destroy(statement_id, cls, class_key_ends(now_min, cls) * MINUTE_MS)

@@ -215,11 +215,19 @@ class Ingest:
         """The checks of PROTOCOL §5.6 before any effect, then the effect."""
         header = signed.header
         if header.type is ObjectType.STATEMENT:
-            await self._circles.take_statement(tx, signed)
+            await self._take_statement(tx, signed)
         else:
             self._check_author(signed, minute_of(batch.now))
             await self._effect(tx, batch, signed, received)
         batch.objects.append((signed, received.envelope_id))
+
+    async def _take_statement(self, tx: Transaction, signed: SignedObject) -> None:
+        try:
+            await self._circles.take_statement(tx, signed)
+        except RemoteError as error:
+            if error.kind is Defect.UNKNOWN_AUTHOR:  # its issuer's card comes through another member
+                raise Undecided from error
+            raise
 
     def _check_author(self, signed: SignedObject, now_min: int) -> None:
         """A statement or a card on its way may settle what is not known yet; somebody who is no member stays none."""

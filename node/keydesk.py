@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from almenara.node.clock import Clock, minute_of
+from almenara.node.circle import JOINED
 from almenara.protocol.envelope import open_packet, parse_outer
 from almenara.protocol.errors import ProtocolError
 from almenara.protocol.object import ObjectType, parse_object
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from almenara.crypto.identity import NodeId
-    from almenara.node.circles import Circle, Circles
+    from almenara.node.circle import Circle
+    from almenara.node.circles import Circles
     from almenara.node.epochs import Epochs
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
     from almenara.protocol.statement import Statement
-
-_JOINED = frozenset({"accepted", "active"})
 
 log = structlog.get_logger()
 
@@ -30,16 +29,15 @@ log = structlog.get_logger()
 class KeyDesk:
     """Asks co-members, and answers them; nobody else learns anything."""
 
-    def __init__(self, store: Store, circles: Circles, epochs: Epochs, keyring: Keyring, clock: Clock) -> None:
-        self._store, self._circles, self._epochs = store, circles, epochs
-        self._keyring, self._clock = keyring, clock
+    def __init__(self, store: Store, circles: Circles, epochs: Epochs, keyring: Keyring) -> None:
+        self._store, self._circles, self._epochs, self._keyring = store, circles, epochs, keyring
         self.on_news: Callable[[], Awaitable[None]] = _nothing
 
     def questions(self, peer: NodeId) -> list[tuple[bytes, bytes]]:
         """Every circle this peer may know more of, with the statement we hold; empty when we lack key or cards."""
         asked = []
         for circle in self._circles:
-            if circle.row.state not in _JOINED or peer not in circle.current.roles:
+            if circle.row.state not in JOINED or peer not in circle.current.roles:
                 continue
             complete = self._keyring.holds(circle.current.id) and self._knows_everybody(circle)
             asked.append((circle.id, circle.current.id if complete else b""))
@@ -56,7 +54,7 @@ class KeyDesk:
         async with self._store.read() as tx:
             if peer in circle.history.recipients():
                 return None if held == circle.current.id else await self._all_of(tx, circle, peer, held)
-            return await self._farewell(tx, circle, peer)
+            return await self._farewell(tx, circle, peer, held)
 
     async def _all_of(self, tx: Transaction, circle: Circle, peer: NodeId, held: bytes) -> KeysTold:
         contents = await self._contents(tx, circle.history.since(held))
@@ -71,13 +69,19 @@ class KeyDesk:
             packet=await self._epochs.packet_envelope(tx, circle.current, peer),
         )
 
-    async def _farewell(self, tx: Transaction, circle: Circle, peer: NodeId) -> KeysTold | None:
-        """Somebody who was removed is told so by the very statement that says it, and nothing later."""
-        removal = next((s for s in reversed(circle.history.chain) if s.cuts_of(peer) is not None), None)
+    async def _farewell(self, tx: Transaction, circle: Circle, peer: NodeId, held: bytes) -> KeysTold | None:
+        """Somebody who was removed is told so by the very statement that says it, and nothing later.
+
+        What leads there from the statement it holds comes along, as far as it was a member; the key never does.
+        """
+        removal = circle.removal_of(peer)
         if removal is None:
             return None
-        contents = await self._contents(tx, (removal,))
-        return KeysTold(circle=circle.id, statements=tuple(contents), introductions=(), packet=b"")
+        way = [step for step in circle.history.since(held) if step.number < removal.number and peer in step.roles]
+        contents = await self._contents(tx, (*way, removal))
+        found = [self._circles.cards.introduction(node) for node in {step.issuer for step in (*way, removal)}]
+        introductions = tuple(blob for blob in found if blob)
+        return KeysTold(circle=circle.id, statements=tuple(contents), introductions=introductions, packet=b"")
 
     @staticmethod
     async def _contents(tx: Transaction, statements: tuple[Statement, ...]) -> list[bytes]:
@@ -89,7 +93,7 @@ class KeyDesk:
         async with self._circles.change() as tx:
             for blob in told.introductions:
                 with _Refusing(peer):
-                    await self._circles.cards.take_introduction(tx, blob, minute_of(self._clock()))
+                    await self._circles.take_introduction(tx, blob)
             for content in told.statements:
                 with _Refusing(peer):
                     await self._take_object(tx, content)

@@ -40,16 +40,12 @@ class Keyring:
         self._scopes: tuple[int, dict[bytes, bytes]] | None = None  # week -> tag -> scope key, until something changes
 
     def load(self, class_keys: list[ClassKeyRow], statements: list[StatementRow], prekeys: list[OwnPrekeyRow]) -> None:
-        """Take over what the database holds; of the rest only what waits for its statement stays."""
-        pending = [held for held in self._by_kid.values() if held.pending]
-        waiting = {held.statement_id: self._carry[held.statement_id] for held in pending}
+        """Take over what the database holds; keys of early packets are added by whoever keeps those."""
         self._by_kid.clear()
         self._by_statement.clear()
         for row in class_keys:
             self.add(HeldKey(row.circle_id, row.statement_id, row.cls, row.kid, row.key))
-        for held in pending:
-            self.add(held)
-        self._carry = waiting | {row.statement_id: row.carry_secret for row in statements if row.carry_secret}
+        self._carry = {row.statement_id: row.carry_secret for row in statements if row.carry_secret}
         self._prekeys = {row.kid: PrekeySecret.from_seed(row.seed) for row in prekeys}
         self._scopes = None
 
@@ -89,9 +85,9 @@ class Keyring:
         return self._by_statement.get((statement_id, cls))
 
     def holds(self, statement_id: bytes) -> bool:
-        """Whether objects of this statement can be opened here."""
-        held = self._by_statement.get((statement_id, 0))
-        return held is not None and not held.pending
+        """Whether objects of this statement can be opened here, if only those of the longer class."""
+        held = [self._by_statement.get((statement_id, cls)) for cls in CLASSES]
+        return any(key is not None and not key.pending for key in held)
 
     def kids(self) -> list[bytes]:
         """Key ids of everything that can be opened here, our prekeys included."""

@@ -3,123 +3,128 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import SystemRandom
+from statistics import median
 from typing import TYPE_CHECKING
 
 import structlog
 
-from almenara.node.authoring import CRITICAL, ROUTINE, Author, Draft
 from almenara.node.clock import HOUR_MS, MINUTE_MS, Clock, minute_of
-from almenara.node.problem import Problem
-from almenara.protocol.errors import ProtocolError
-from almenara.protocol.object import ObjectType
+from almenara.node.storage.errors import EraseBlocked
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from almenara.node.announcing import Announcements
+    from almenara.node.circle import Circle
     from almenara.node.circles import Circles
     from almenara.node.ingest import Ingest
-    from almenara.node.keyring import Keyring
     from almenara.node.links import Links
-    from almenara.node.own_keys import News, OwnKeys
+    from almenara.node.own_keys import OwnKeys
     from almenara.node.peers import Peers
-    from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.storage.engine import Store
     from almenara.node.transport.door import Door
 
 EVERY_SECONDS = 600.0
 JITTER = 0.2  # of EVERY_SECONDS, so that the nodes of a network do not act in step
+CLOCK_WITNESSES = 3  # peers whose clocks must be known before ours is doubted (PROTOCOL §9)
 
 log = structlog.get_logger()
 
 
 class Maintenance:
-    """One round every ten minutes; each part is small and safe to repeat."""
+    """One round every ten minutes; each part is small and safe to repeat, and none stops the others."""
 
     def __init__(
         self,
         store: Store,
         clock: Clock,
         circles: Circles,
-        keyring: Keyring,
-        author: Author,
         own_keys: OwnKeys,
+        announcements: Announcements,
         peers: Peers,
         links: Links,
         ingest: Ingest,
         door: Door,
     ) -> None:
-        self._store, self._clock, self._circles, self._keyring = store, clock, circles, keyring
-        self._author, self._own_keys, self._peers, self._links = author, own_keys, peers, links
+        self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
+        self._announcements, self._peers, self._links = announcements, peers, links
         self._ingest, self._door = ingest, door
+        self._erasure_due = False
 
     async def run(self) -> None:
-        """For ever. A round that fails is logged, and the next one tries again."""
+        """For ever, at once for the first time: a node that was off has things to destroy."""
         rng = SystemRandom()
         while True:
+            await self.round()
             await asyncio.sleep(EVERY_SECONDS * (1 + rng.uniform(-JITTER, JITTER)))
-            try:
-                await self.round()
-            except Exception as error:  # noqa: BLE001 - the daemon goes on; the kind of fault is in the log
-                log.error("maintenance-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
 
     async def round(self) -> None:
-        """Everything that is due now."""
-        if await self._clock_in_doubt():
-            return
-        await self._expire()
-        await self._renew()
-        await self._rotate()
-        await self._peers.drop_unconfirmed()
-        await self._ingest.reconsider()  # what came from the future may have become present
+        """Everything that is due now; what fails is logged, and the next round tries again."""
+        if not self._clock_in_doubt():
+            await self._safely("expiry", self._expire)
+            await self._rotate()
+        await self._safely("erasure", self.erase)
+        await self._safely("renewal", self._renew)
+        await self._safely("unconfirmed", self._peers.drop_unconfirmed)
+        await self._safely("reconsideration", self._ingest.reconsider)  # what came from the future may be present now
         self._links.prove()
 
-    async def _clock_in_doubt(self) -> bool:
-        """PROTOCOL §9: where our clock is an hour off the median of three or more peers, destroy nothing by date."""
-        differences = sorted(abs(exchange.clock_difference_min) for exchange in self._links if exchange.ready.is_set())
-        in_doubt = len(differences) >= 3 and differences[len(differences) // 2] * MINUTE_MS > HOUR_MS
+    @staticmethod
+    async def _safely(part: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the daemon goes on; the kind of fault is in the log
+            log.error("maintenance-failed", kind=part, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
+
+    def _clock_in_doubt(self) -> bool:
+        """PROTOCOL §9: an hour off the median of three or more peers, we destroy nothing by date."""
+        ahead = [exchange.clock_difference_min for exchange in self._links if exchange.ready.is_set()]
+        in_doubt = len(ahead) >= CLOCK_WITNESSES and abs(median(ahead)) * MINUTE_MS > HOUR_MS
         if in_doubt:
             log.warning("clock-in-doubt")
         return in_doubt
 
     async def _expire(self) -> None:
         now = self._clock()
-        async with self._store.write() as tx:
+        async with self._circles.change() as tx:
+            keys = await tx.keys.destroy_due(now) + await tx.prekeys.destroy_own(now)
+            if keys:
+                await self._circles.load_keys(tx)
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
-            gone += await tx.keys.destroy_due(now) + await tx.prekeys.destroy_own(now)
-            if gone:
-                self._keyring.load(await tx.keys.all(), await tx.statements.all(), await tx.prekeys.own())
-        if gone:
-            await self._store.erase_checkpoint()
+        self._erasure_due |= keys + gone > 0
+
+    def owe_erasure(self) -> None:
+        """Something was deleted that the write-ahead log still holds."""
+        self._erasure_due = True
+
+    async def erase(self) -> None:
+        """Make what was deleted unreadable on this disk, now or in a later round."""
+        if self._erasure_due:
+            try:
+                await self._store.erase_checkpoint()
+            except EraseBlocked:
+                log.info("erasure-waits")
+            else:
+                self._erasure_due = False
 
     async def _renew(self) -> None:
         async with self._circles.change() as tx:
-            await self.renew(tx)
-
-    async def renew(self, tx: Transaction) -> None:
-        """Make card, profile and prekey current, and tell every circle what is new."""
-        news = await self._own_keys.renew(tx, self._door.certificate)
-        self._author.card_counter = self._own_keys.card_counter
-        for circle in self._circles:
-            if circle.row.state == "active":
-                for item in news:
-                    await self._tell(tx, circle.id, circle.current.max_tlp, item)
-
-    async def _tell(self, tx: Transaction, circle_id: bytes, tlp: int, item: News) -> None:
-        try:
-            draft = Draft(
-                circle_id=circle_id,
-                statement_id=self._circles.sendable(self._circles.find(circle_id)),
-                type=item.type,
-                body=item.blob,
-                tlp=tlp,
-                expires_min=0,
-                lane=CRITICAL if item.type is ObjectType.CARD else ROUTINE,
-            )
-            await self._author.post(tx, draft)
-        except (Problem, ProtocolError) as error:
-            log.info("not-announced", error=type(error).__name__)
+            await self._own_keys.renew(tx, self._door.certificate)
+            await self._announcements.make(tx)
 
     async def _rotate(self) -> None:
-        now_min = minute_of(self._clock())
         for circle in self._circles:
-            if circle.row.state == "active" and circle.history.rotation_due(self._circles.own, now_min):
-                async with self._circles.change() as tx:
-                    await self._circles.issue(tx, circle)
+            if self._is_due(circle):
+                await self._safely("rotation", partial(self._rotate_one, circle.id))
+
+    async def _rotate_one(self, circle_id: bytes) -> None:
+        async with self._circles.change() as tx:
+            circle = self._circles.find(circle_id)
+            if self._is_due(circle):
+                await self._circles.rotate(tx, circle)
+
+    def _is_due(self, circle: Circle) -> bool:
+        now_min = minute_of(self._clock())
+        return circle.row.state == "active" and circle.history.rotation_due(self._circles.own, now_min)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from almenara.crypto.sealing import PrekeySecret
@@ -10,7 +9,6 @@ from almenara.node.clock import MINUTE_MS, Clock, minute_of
 from almenara.node.storage.rows import OwnPrekeyRow
 from almenara.protocol.card import sign_card, sign_prekey, sign_profile
 from almenara.protocol.limits import MINUTES_PER_DAY, PREKEY_KEEP_DAYS, PREKEY_NEW_DAYS, PREKEY_USE_DAYS
-from almenara.protocol.object import ObjectType
 
 if TYPE_CHECKING:
     from almenara.node.cards import Cards
@@ -18,17 +16,11 @@ if TYPE_CHECKING:
     from almenara.node.identity import Identity
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Transaction
+    from almenara.protocol.card import Card
 
 CARD_YEARS = 2  # expiry only warns; a reminder that keys are to be renewed
+CARD_RENEW_DAYS = 90  # before it expires, so that members who were long away never see an expired one
 _DAY_MS = MINUTES_PER_DAY * MINUTE_MS
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something about ourselves that every circle should hear."""
-
-    type: ObjectType
-    blob: bytes
 
 
 class OwnKeys:
@@ -38,24 +30,18 @@ class OwnKeys:
         self._identity, self._config = identity, config
         self._cards, self._keyring, self._clock = cards, keyring, clock
 
-    async def renew(self, tx: Transaction, certificate: bytes) -> list[News]:
-        """Whatever is missing, changed or too old, made anew; returns what others do not know yet."""
-        news = await self._renew_card(tx, certificate)
-        news += await self._renew_profile(tx)
-        return news + await self._renew_prekey(tx)
+    async def renew(self, tx: Transaction, certificate: bytes) -> None:
+        """Whatever is missing, changed or too old, made anew."""
+        await self._renew_card(tx, certificate)
+        await self._renew_profile(tx)
+        await self._renew_prekey(tx)
 
-    @property
-    def card_counter(self) -> int:
-        """The counter of the card that our objects name."""
-        card = self._cards.newest(self._identity.node_id)
-        return card.counter if card else 0
-
-    async def _renew_card(self, tx: Transaction, certificate: bytes) -> list[News]:
+    async def _renew_card(self, tx: Transaction, certificate: bytes) -> None:
         held = self._cards.newest(self._identity.node_id)
         endpoints = tuple(self._config.endpoints)
-        if held is not None and held.endpoints == endpoints and held.tls_cert == certificate:
-            return []
         now = minute_of(self._clock())
+        if held is not None and held.endpoints == endpoints and held.tls_cert == certificate and now < _due(held):
+            return
         card = sign_card(
             root=self._identity.root,
             counter=held.counter + 1 if held else 1,
@@ -66,13 +52,12 @@ class OwnKeys:
             expires=now + CARD_YEARS * 365 * MINUTES_PER_DAY,
         )
         await self._cards.take_card(tx, card.blob)
-        return [News(ObjectType.CARD, card.blob)]
 
-    async def _renew_profile(self, tx: Transaction) -> list[News]:
+    async def _renew_profile(self, tx: Transaction) -> None:
         node, own = self._config.node, self._identity.node_id
         held = self._cards.profile(own)
         if held is not None and (held.name, held.kind, held.country) == (node.name, node.kind, node.country or ""):
-            return []
+            return
         profile = sign_profile(
             node_id=own,
             issued=minute_of(self._clock()),
@@ -82,13 +67,12 @@ class OwnKeys:
             key=self._identity.operational,
         )
         await self._cards.take_profile(tx, profile.blob, own)
-        return [News(ObjectType.PROFILE, profile.blob)]
 
-    async def _renew_prekey(self, tx: Transaction) -> list[News]:
+    async def _renew_prekey(self, tx: Transaction) -> None:
         now, own = self._clock(), self._identity.node_id
         newest = max((row.created_at for row in await tx.prekeys.own()), default=None)
         if newest is not None and now < newest + PREKEY_NEW_DAYS * _DAY_MS:
-            return []
+            return
         secret = PrekeySecret.generate()
         prekey = sign_prekey(node_id=own, public=secret.public, issued=minute_of(now), key=self._identity.operational)
         usable_until = now + PREKEY_USE_DAYS * _DAY_MS
@@ -103,4 +87,8 @@ class OwnKeys:
         await tx.prekeys.put_own(row)
         await self._cards.take_prekey(tx, prekey.blob, own, minute_of(now))
         self._keyring.add_prekey(prekey.kid, secret)
-        return [News(ObjectType.PREKEY, prekey.blob)]
+
+
+def _due(card: Card) -> int:
+    """The minute in which a card is old enough to say it again."""
+    return card.expires - CARD_RENEW_DAYS * MINUTES_PER_DAY

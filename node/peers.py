@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, minute_of, rfc3339
+from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.links import Links
-    from almenara.node.storage.engine import Store
-    from almenara.protocol.card import Introduction
+    from almenara.node.storage.engine import Store, Transaction
+    from almenara.protocol.card import Card, Introduction
 
 UNCONFIRMED_MS = DAY_MS  # a code nobody compared is forgotten
+_COMPARING = frozenset({"unconfirmed", "waiting"})
+_KNOWN = frozenset({"waiting", "verified", "blocked", "removed"})  # whose names stand, whatever they say of themselves
 
 _FAULTS = {
     PairingFault.MALFORMED: N_("This is not an invitation."),
@@ -46,6 +48,8 @@ CHECK_LINE = N_("Check that both nodes run and that their address is right; it i
 NOT_CONNECTED = N_("Not connected.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
+NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
+ASK_ABOUT_NAME = N_("Ask them whether it is so; to take the new name, remove them and pair again.")
 REVOKED = N_("The organisation has revoked this node's keys.")
 
 
@@ -72,6 +76,7 @@ class Peers:
         async with self._store.read() as tx:
             rows = await tx.peers.all()
         self._circles.verified = {row.node_id for row in rows if row.state == "verified"}
+        self._cards.called = {row.node_id: row.name for row in rows if row.state in _KNOWN}
         for row in rows:
             if row.state == "verified":
                 self._links.keep(row.node_id, row.tls_cert, row.endpoints)
@@ -106,38 +111,38 @@ class Peers:
         return await self.get(NodeId(code.node_id).text)
 
     async def confirm(self, node_id: str, who: str) -> models.PeerChanged:
-        """Our person found the codes equal. Raises `Problem`: NOT_FOUND, NOT_READY."""
+        """Our person found the codes equal; said again, it changes nothing. Raises `Problem`: NOT_FOUND, NOT_READY."""
         node = parse_node(node_id)
         row = await self._row(node)
-        if row.state in {"waiting", "verified"}:
+        if row.state == "verified":
             return models.PeerChanged(node_id=node.text, state=row.state)
-        async with self._store.write() as tx:
-            await tx.peers.put(replace(row, state="waiting", confirmed_at=self._clock(), verified_by=who))
+        if row.state not in _COMPARING:
+            raise self._no_code()
+        if row.state == "unconfirmed":
+            await self._set_from(row, "unconfirmed", state="waiting", confirmed_at=self._clock(), verified_by=who)
         try:
             await self._pairing.confirm(node.raw)
         except NotPending:
-            async with self._store.write() as tx:
-                await tx.peers.put(row)
-            raise Problem(
-                Kind.NOT_READY, N_("There is no code to confirm any more."), field="node_id", next=ASK_FOR_NEW
-            ) from None
+            await self._set_from(row, "waiting", state=row.state, confirmed_at=row.confirmed_at, verified_by="")
+            raise self._no_code() from None
         self._events.publish("peers", node.text)
-        row = await self._row(node)
-        return models.PeerChanged(node_id=node.text, state=row.state)
+        return models.PeerChanged(node_id=node.text, state=(await self._row(node)).state)
+
+    @staticmethod
+    def _no_code() -> Problem:
+        return Problem(Kind.NOT_READY, N_("There is no code to confirm any more."), field="node_id", next=ASK_FOR_NEW)
 
     async def remove(self, node_id: str) -> models.PeerChanged:
         """Cut first, then re-key: nothing flows from this moment on."""
         node = parse_node(node_id)
-        row = await self._row(node)
+        await self._row(node)
         self._circles.verified.discard(node.raw)
         await self._links.drop(node.raw)
         await self._pairing.discard(node.raw)
         async with self._circles.change() as tx:
-            await tx.peers.put(replace(row, state="removed", pairing=b"", code="", reason=""))
-            direct = self._circles.direct_with(node)
-            if direct is not None:
-                await self._circles.set_state(tx, direct, "removed")
-        await self._groups.remove_everywhere(node)
+            await tx.peers.set(node.raw, state="removed", pairing=b"", code="", reason="")
+            await self._circles.end_direct(tx, node)
+            await self._groups.remove_everywhere(tx, node)
         self._events.publish("peers", node.text)
         return models.PeerChanged(node_id=node.text, state="removed")
 
@@ -155,44 +160,62 @@ class Peers:
     # what pairing tells us
 
     async def on_code(self, node_id: bytes, introduction: Introduction, code: str) -> None:
-        """Both sides have a code: show it, trust nothing yet."""
-        profile, now = introduction.profile, self._clock()
+        """Both sides have a code: show it, trust nothing yet.
+
+        A verified peer that pairs again has removed us, or lost what it had, unless it is connected this moment.
+        """
         async with self._store.write() as tx:
             held = await tx.peers.get(node_id)
-            if held is not None and held.state in {"waiting", "verified"}:
+            if held is not None and self._stands(held, code):
                 return
-            row = PeerRow(
-                node_id=node_id,
-                state="unconfirmed",
-                name=profile.name,
-                kind=profile.kind,
-                country=profile.country,
-                reason="",
-                code=code,
-                endpoints=introduction.card.endpoints,
-                tls_cert=introduction.card.tls_cert,
-                initiator=False,
-                paired_at=held.paired_at if held and held.state == "unconfirmed" else now,
-                confirmed_at=None,
-                verified_at=None,
-                verified_by="",
-                last_contact_at=now,
-                clock_difference_ms=None,
-                direct_circle=None,
-                pairing=b"",
-            )
-            await tx.peers.put(row)
+            await tx.peers.put(self._unconfirmed(held, introduction, code))
+        if held is not None and held.state == "verified":
+            self._circles.verified.discard(node_id)
+            await self._links.drop(node_id)
         self._events.publish("peers", NodeId(node_id).text)
 
+    def _stands(self, held: PeerRow, code: str) -> bool:
+        if held.state == "verified":
+            return held.code == code or self._links.connected(held.node_id)
+        return held.state in _COMPARING and held.code == code
+
+    def _unconfirmed(self, held: PeerRow | None, introduction: Introduction, code: str) -> PeerRow:
+        profile, card, now = introduction.profile, introduction.card, self._clock()
+        return PeerRow(
+            node_id=card.node_id.raw,
+            state="unconfirmed",
+            name=profile.name,
+            kind=profile.kind,
+            country=profile.country,
+            reason="",
+            code=code,
+            endpoints=card.endpoints,
+            tls_cert=card.tls_cert,
+            initiator=False,
+            paired_at=now,
+            confirmed_at=None,
+            verified_at=None,
+            verified_by="",
+            last_contact_at=now,
+            clock_difference_ms=None,
+            direct_circle=held.direct_circle if held else None,
+            pairing=b"",
+        )
+
     async def on_paired(self, node_id: bytes, introduction: Introduction, initiator: bool) -> None:
-        """Both people have confirmed: trust, connect, and if we invited, found the direct circle."""
+        """Both people have confirmed: trust, connect, and if we invited, found the direct circle.
+
+        It may come again after a crash, when the peer is verified already, or has even been removed or blocked since.
+        """
         node, card = NodeId(node_id), introduction.card
         async with self._circles.change() as tx:
             held = await tx.peers.get(node_id)
-            if held is None or held.state == "verified":
+            if held is None or held.state not in _COMPARING:
                 return
-            await self._cards.take_introduction(tx, introduction.encode(), minute_of(self._clock()))
-            self._circles.verified.add(node_id)
+            await self._cards.decide(tx, card)
+            await self._circles.take_introduction(tx, introduction.encode())
+            await self._circles.end_direct(tx, node)
+            direct = await self._found_direct(tx, node) if initiator else None
             row = replace(
                 held,
                 state="verified",
@@ -201,29 +224,46 @@ class Peers:
                 initiator=initiator,
                 tls_cert=card.tls_cert,
                 endpoints=card.endpoints,
+                direct_circle=direct,
             )
-            if initiator:
-                days = self._config.sharing.retention_days
-                row = replace(row, direct_circle=await self._groups.found_direct(tx, node, days))
             await tx.peers.put(row)
+        self._circles.verified.add(node_id)
+        self._cards.called[node_id] = row.name
         self._links.keep(node_id, card.tls_cert, card.endpoints)
         self._events.publish("peers", node.text)
+
+    async def _found_direct(self, tx: Transaction, node: NodeId) -> bytes:
+        return await self._groups.found_direct(tx, node, self._config.sharing.retention_days)
 
     async def on_ended(self, node_id: bytes, end: PairingEnd) -> None:
         """A code came to nothing: forget the peer, unless there is a reason to show."""
         async with self._store.write() as tx:
             row = await tx.peers.get(node_id)
-            if row is None or row.state not in {"unconfirmed", "waiting"}:
+            if row is None or row.state not in _COMPARING:
                 return
-            await tx.peers.put(replace(row, state="removed", reason=_ENDS[end], code=""))
+            if end is PairingEnd.EXPIRED and row.state == "unconfirmed":
+                await self._forget(tx, row)
+            else:
+                await tx.peers.put(replace(row, state="removed", reason=_ENDS[end], code=""))
         self._events.publish("peers", NodeId(node_id).text)
 
     async def drop_unconfirmed(self) -> None:
         """A code that nobody confirmed for a day is forgotten."""
         async with self._store.write() as tx:
-            for row in await tx.peers.all():
-                if row.state == "unconfirmed" and row.paired_at + UNCONFIRMED_MS <= self._clock():
-                    await tx.peers.delete(row.node_id)
+            rows = [row for row in await tx.peers.all() if row.state == "unconfirmed"]
+            late = [row for row in rows if row.paired_at + UNCONFIRMED_MS <= self._clock()]
+            for row in late:
+                await self._forget(tx, row)
+        for row in late:
+            await self._pairing.discard(row.node_id)
+            self._events.publish("peers", NodeId(row.node_id).text)
+
+    async def _forget(self, tx: Transaction, row: PeerRow) -> None:
+        """Somebody who was a peer before stays as a name in histories."""
+        if row.direct_circle is None:
+            await tx.peers.delete(row.node_id)
+        else:
+            await tx.peers.put(replace(row, state="removed", reason=_ENDS[PairingEnd.EXPIRED], code=""))
 
     async def on_contact(self, node_id: bytes) -> None:
         """A session began or ended."""
@@ -243,16 +283,18 @@ class Peers:
                 await self._block(row, KEY_CHANGED)
             elif self._cards.is_revoked(node):
                 await self._block(row, REVOKED)
-            elif card is not None and (card.tls_cert != row.tls_cert or card.endpoints != row.endpoints):
-                async with self._store.write() as tx:
-                    await tx.peers.set(row.node_id, tls_cert=card.tls_cert, endpoints=card.endpoints)
-                self._links.keep(row.node_id, card.tls_cert, card.endpoints)
+            elif card is not None and (card.tls_cert, card.endpoints) != (row.tls_cert, row.endpoints):
+                await self._follow_card(row, card)
+
+    async def _follow_card(self, row: PeerRow, card: Card) -> None:
+        if await self._set_from(row, "verified", tls_cert=card.tls_cert, endpoints=card.endpoints):
+            self._links.keep(row.node_id, card.tls_cert, card.endpoints)
 
     async def _block(self, row: PeerRow, reason: str) -> None:
+        if not await self._set_from(row, "verified", state="blocked", reason=reason):
+            return
         self._circles.verified.discard(row.node_id)
         await self._links.drop(row.node_id)
-        async with self._store.write() as tx:
-            await tx.peers.put(replace(row, state="blocked", reason=reason))
         self._events.publish("peers", NodeId(row.node_id).text)
 
     # small parts
@@ -262,6 +304,15 @@ class Peers:
         if self.pairing is None:
             raise Problem(Kind.LOCKED)
         return self.pairing
+
+    async def _set_from(self, row: PeerRow, before: str, **columns: Any) -> bool:
+        """Change columns of a peer that is still in this state; returns whether it was."""
+        async with self._store.write() as tx:
+            held = await tx.peers.get(row.node_id)
+            if held is None or held.state != before:
+                return False
+            await tx.peers.set(row.node_id, **columns)
+            return True
 
     async def _row(self, node: NodeId) -> PeerRow:
         async with self._store.read() as tx:
@@ -280,6 +331,8 @@ class Peers:
                 advice = WAIT_FOR_THEM
             case "verified" if not connected:
                 reason, advice = self._links.fault(row.node_id) or NOT_CONNECTED, CHECK_LINE
+            case "verified" if self._calls_itself_otherwise(row):
+                reason, advice = NEW_NAME, ASK_ABOUT_NAME
             case "blocked":
                 advice = COMPARE_AGAIN
         return models.Peer(
@@ -296,3 +349,7 @@ class Peers:
             reason=reason,
             next=advice,
         )
+
+    def _calls_itself_otherwise(self, row: PeerRow) -> bool:
+        profile = self._cards.profile(NodeId(row.node_id))
+        return profile is not None and profile.name != row.name

@@ -6,6 +6,7 @@ import asyncio
 import unicodedata
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
 from almenara.crypto.codes import short_code
@@ -29,6 +30,7 @@ PASSWORD_MIN = 12  # characters; length beats composition rules (NIST SP 800-63B
 PASSWORD_MAX = 1024  # bytes; only so that hashing stays bounded
 SIGN_IN_TRIES = 5  # wrong passwords for one name before it has to wait
 SIGN_IN_WAIT_MS = MINUTE_MS
+SIGN_IN_NAMES = 1024  # names whose tries are counted at a time; only so that memory stays bounded
 NAME_MAX = 80
 
 
@@ -41,8 +43,8 @@ class Actor:
     kind: Literal["person", "local"]
 
 
+SOMEBODY_THERE = N_("There is already somebody who can sign in.")
 LOCAL = Actor("local command line", "admin", "local")
-NODE = Actor("this node", "admin", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class People:
     def __init__(self, store: Store, clock: Clock, idle_minutes: int) -> None:
         self._store, self._clock = store, clock
         self._idle_ms = idle_minutes * MINUTE_MS
-        self._wrong: dict[str, tuple[int, int]] = {}  # name -> (tries, wait until)
+        self._tries: dict[str, tuple[int, int]] = {}  # name -> (tries without success, when the last was)
 
     async def nobody(self) -> bool:
         """Whether there is no person yet."""
@@ -104,8 +106,8 @@ class People:
             rows = await tx.people.all()
         return models.People(people=[_person(row) for row in sorted(rows, key=lambda row: row.name)])
 
-    async def add(self, name: str, role: str, password: str) -> models.Person:
-        """Raises `Problem` for a name in use, an unknown role, a short password."""
+    async def add(self, name: str, role: str, password: str, *, first: bool = False) -> models.Person:
+        """Raises `Problem` for a name in use, an unknown role, a short password; `first`: for anybody there already."""
         name = _name(name)
         if role not in get_args(models.RoleName):
             raise Problem(
@@ -114,6 +116,8 @@ class People:
         hashed = await self._hash(password)
         row = PersonRow(name=name, role=role, password_hash=hashed, created_at=self._clock())
         async with self._store.write() as tx:
+            if first and await tx.people.all():
+                raise Problem(Kind.NOT_ALLOWED, SOMEBODY_THERE)
             if await tx.people.get(name) is not None:
                 raise Problem(Kind.NOT_ALLOWED, N_("There is already a person with this name."), field="name")
             await tx.people.put(row)
@@ -132,7 +136,7 @@ class People:
             await tx.people.delete_sessions_of(name)
 
     async def set_password(self, name: str, password: str) -> None:
-        """The person's other sessions end."""
+        """Every session of the person ends: whoever knew the old password is out."""
         hashed = await self._hash(password)
         async with self._store.write() as tx:
             row = await tx.people.get(name)
@@ -143,23 +147,30 @@ class People:
 
     async def sign_in(self, name: str, password: str) -> SignedIn:
         """Raises `Problem(NOT_ALLOWED)`; it never says whether the name or the password was wrong."""
-        name = unicodedata.normalize("NFC", name.strip())
-        tries, wait_until = self._wrong.get(name, (0, 0))
-        if self._clock() < wait_until:
-            raise Problem(Kind.NOT_ALLOWED, N_("Too many wrong passwords."), next=N_("Wait a minute, then try again."))
+        name = unicodedata.normalize("NFC", " ".join(name.split()))
+        self._count_try(name)
         async with self._store.read() as tx:
             row = await tx.people.get(name)
         try:
-            await asyncio.to_thread(check_password, row.password_hash if row else _nobodys_hash(), password)
-            if row is None:
-                raise WrongPassword  # noqa: TRY301 - an unknown name ends exactly as a wrong password does
+            await asyncio.to_thread(_check, row, password)
         except WrongPassword:
-            tries += 1
-            wait = self._clock() + SIGN_IN_WAIT_MS if tries >= SIGN_IN_TRIES else 0
-            self._wrong[name] = (0 if wait else tries, wait)
-            raise Problem(Kind.NOT_ALLOWED, N_("The name or the password is wrong.")) from None
-        self._wrong.pop(name, None)
+            row = None
+        if row is None:
+            raise Problem(Kind.NOT_ALLOWED, N_("The name or the password is wrong."))
+        self._tries.pop(name, None)
         return await self._open(Actor(row.name, _role(row.role), "person"))
+
+    def _count_try(self, name: str) -> None:
+        """Counted before the answer is known, so that many at once do not get more tries than one after another."""
+        now = self._clock()
+        tries, since = self._tries.get(name, (0, now))
+        if tries >= SIGN_IN_TRIES and now < since + SIGN_IN_WAIT_MS:
+            raise Problem(Kind.NOT_ALLOWED, N_("Too many wrong passwords."), next=N_("Wait a minute, then try again."))
+        if tries >= SIGN_IN_TRIES:
+            tries = 0
+        while len(self._tries) >= SIGN_IN_NAMES:
+            self._tries.pop(next(iter(self._tries)))
+        self._tries[name] = tries + 1, now
 
     async def _open(self, actor: Actor) -> SignedIn:
         token = urlsafe_b64encode(random_bytes(32)).decode().rstrip("=")
@@ -203,14 +214,14 @@ class People:
         return await asyncio.to_thread(hash_password, password)
 
 
-_NOBODY: list[str] = []
+def _check(row: PersonRow | None, password: str) -> None:
+    """Raises `WrongPassword`; for an unknown name it takes as long."""
+    check_password(row.password_hash if row else _nobodys_hash(), password)
 
 
+@cache
 def _nobodys_hash() -> str:
-    """A hash to check against when the name is unknown, so that both answers take as long."""
-    if not _NOBODY:
-        _NOBODY.append(hash_password(random_bytes(16).hex()))
-    return _NOBODY[0]
+    return hash_password(random_bytes(16).hex())
 
 
 def _name(name: str) -> str:

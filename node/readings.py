@@ -50,12 +50,16 @@ class Readings:
         return models.Sent(alerts=details)
 
     async def show(self, alert_id: str) -> models.AlertDetail:
-        """One alert, ours or another's; ours first, should two share an id. Raises `Problem(NOT_FOUND)`."""
+        """One alert, ours or another's, its newest revision. Raises `Problem(NOT_FOUND)`.
+
+        Should two authors use one id, it is ours, else that of whoever was first: nobody can put his over another's.
+        """
         async with self._store.read() as tx:
             rows = await tx.alerts.get(parse_id(alert_id))
             if not rows:
                 raise Problem(Kind.NOT_FOUND, field="alert_id")
-            return await self._detail(tx, max(rows, key=lambda row: (row.own, row.revision)))
+            author = next((row.author for row in rows if row.own), rows[0].author)
+            return await self._detail(tx, max((row for row in rows if row.author == author), key=_revision))
 
     async def _detail(self, tx: Transaction, row: AlertRow) -> models.AlertDetail:
         recipients = [self._delivery(found) for found in await tx.deliveries.of(row.alert_id)] if row.own else None
@@ -115,7 +119,11 @@ def view_of(body: bytes) -> dict[str, Any]:
     try:
         return parse_view(body)
     except NewerVersion as error:
-        return {"schema": error.got}
+        return {"schema": int(error.got)}
+
+
+def _revision(row: AlertRow) -> int:
+    return row.revision
 
 
 def _position(after: str | None) -> int:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from almenara.node.clock import Clock
     from almenara.node.groups import Groups
     from almenara.node.health import Health
+    from almenara.node.maintenance import Maintenance
     from almenara.node.peers import Peers
     from almenara.node.people import People
     from almenara.node.readings import Readings
@@ -32,4 +33,5 @@ class Runtime:
     sharing: Sharing
     readings: Readings
     health: Health
+    maintenance: Maintenance
     close: Callable[[], Awaitable[None]]

@@ -6,13 +6,14 @@ Every method takes the `Actor` who asks, returns objects of `models`, and raises
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from almenara.node import models
 from almenara.node.events import Event, Events
-from almenara.node.people import LOCAL, Actor, FirstCode, SignedIn
+from almenara.node.people import LOCAL, SOMEBODY_THERE, Actor, FirstCode, SignedIn
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
@@ -59,6 +60,7 @@ class Service:
         self.config = config
         self._version, self._opener = version, opener
         self._runtime: Runtime | None = None
+        self._opening = asyncio.Lock()
         self.events = Events()
         self.first_code: FirstCode | None = None
 
@@ -79,13 +81,16 @@ class Service:
         return await self.events.wait(after, timeout)
 
     async def unlock(self, passphrase: str) -> None:
-        """Open the node. Raises `Problem(WRONG_PASSPHRASE)`."""
-        if self._runtime is None:
-            self._runtime = await self._opener(passphrase)
-            if await self._runtime.people.nobody():
-                self.first_code = FirstCode(self._runtime.clock)
-            self.events.publish("status")
+        """Open the node; open already, it stays so. Raises `Problem(WRONG_PASSPHRASE)`."""
+        async with self._opening:  # two at once would open the database twice
+            if self._runtime is not None:
+                return
+            runtime = await self._opener(passphrase)
+            self.first_code = FirstCode(runtime.clock) if await runtime.people.nobody() else None
+            self._runtime = runtime
+        self.events.publish("status")
 
+    @_for(ALL)
     async def lock(self, actor: Actor) -> None:
         """Drop keys, database and connections; only the passphrase opens the node again."""
         await self._audit(actor, "lock")
@@ -94,9 +99,10 @@ class Service:
 
     async def close(self) -> None:
         """The same at the end of the program."""
-        runtime, self._runtime, self.first_code = self._runtime, None, None
-        if runtime is not None:
-            await runtime.close()
+        async with self._opening:
+            runtime, self._runtime, self.first_code = self._runtime, None, None
+            if runtime is not None:
+                await runtime.close()
 
     async def status(self, actor: Actor | None) -> models.Status:
         """How the node is; somebody not signed in learns only that it runs and whether it is locked."""
@@ -121,12 +127,13 @@ class Service:
         """The first admin, for whoever reads the code on the terminal. Raises `Problem(NOT_ALLOWED)`."""
         people = self._open.people
         if self.first_code is None or not await people.nobody():
-            raise Problem(Kind.NOT_ALLOWED, N_("There is already somebody who can sign in."))
+            raise Problem(Kind.NOT_ALLOWED, SOMEBODY_THERE)
         self.first_code.check(code)
-        await people.add(name, "admin", password)
+        person = await people.add(name, "admin", password, first=True)
         self.first_code = None
-        await self._audit(LOCAL, "first person")
-        return await people.sign_in(name, password)
+        signed_in = await people.sign_in(person.name, password)
+        await self._audit(signed_in.actor, "first person")
+        return signed_in
 
     async def sign_in(self, name: str, password: str) -> SignedIn:
         """Raises `Problem(NOT_ALLOWED)`."""
@@ -160,7 +167,7 @@ class Service:
         await self._audit(actor, "remove person", name)
 
     async def set_password(self, actor: Actor, name: str, password: str) -> None:
-        """One's own, or anybody's for an admin."""
+        """One's own, or anybody's for an admin; whoever may not learns nothing about who there is."""
         if actor.role != "admin" and actor.name != name:
             raise Problem(Kind.NOT_ALLOWED, N_("Your role does not include this."), next=N_("Ask an admin."))
         await self._open.people.set_password(name, password)

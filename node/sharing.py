@@ -19,12 +19,14 @@ from almenara.node.problem import Kind, Problem
 from almenara.node.storage.rows import AlertRow, SentRow
 from almenara.node.words import N_
 from almenara.protocol.object import ObjectType
+from almenara.protocol.permission import SENDERS
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
     from almenara.crypto.identity import NodeId
     from almenara.node.cases.case import Case
-    from almenara.node.circles import Circle, Circles
+    from almenara.node.circle import Circle
+    from almenara.node.circles import Circles
     from almenara.node.deliveries import Deliveries
     from almenara.node.events import Events
     from almenara.node.minimise.gate import Gate
@@ -97,7 +99,8 @@ class Sharing:
                     next=N_("Look at the preview again, then send."),
                 )
             alert_id, envelope_id = await self._write(tx, outbound)
-        self._deliveries.watch(envelope_id, outbound.recipients)
+            # Before the commit: as soon as it is in the log, a peer may have acknowledged it.
+            self._deliveries.watch(envelope_id, outbound.recipients)
         self._events.publish("delivery", id_text(alert_id))
         return models.AlertSent(
             alert_id=id_text(alert_id),
@@ -112,6 +115,7 @@ class Sharing:
         circle = self._circles.active(parse_id(circle_id))
         if any(row.circle_id == circle.id for row in await tx.cases.sent(raw_case)):
             raise Problem(Kind.ALREADY_SENT, case_id=case_id, circle_id=circle_id)
+        self._check_role(circle)
         recipients = self._circles.recipients(circle)
         self._check_consent(case, circle, recipients)
         self._check_label(case, circle)
@@ -137,6 +141,16 @@ class Sharing:
             expires_at=self._expiry(case, circle),
             same_view=await tx.alerts.same_view(digest, circle.id),
         )
+
+    def _check_role(self, circle: Circle) -> None:
+        if circle.current.role_of(self._circles.own) not in SENDERS[ObjectType.ALERT]:
+            raise Problem(
+                Kind.NOT_ALLOWED,
+                N_("In this circle we receive and answer, but do not send alerts."),
+                field="circle_id",
+                expected="steward or member",
+                got="subscriber",
+            )
 
     def _check_consent(self, case: Case, circle: Circle, recipients: list[NodeId]) -> None:
         today = datetime.fromtimestamp(self._clock() / 1000, UTC).date()
