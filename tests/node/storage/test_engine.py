@@ -113,6 +113,13 @@ async def test_the_dialect_is_told(store: Store, place: str) -> None:
     assert store.dialect == ("postgresql" if place.startswith("postgresql") else "sqlite")
 
 
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+async def test_postgresql_plans_for_the_table_as_it_has_become(store: Store) -> None:
+    """A plan kept from when the log was empty reads all of it for every batch, until statistics are next gathered."""
+    async with store._writer.connect() as connection:
+        assert (await connection.exec_driver_sql("SHOW plan_cache_mode")).scalar() == "force_custom_plan"
+
+
 # SQLCipher alone
 
 
