@@ -70,11 +70,8 @@ _TABLES = (
 
 def upgrade() -> None:
     """From an empty database."""
-    _own()
-    _peers()
-    _circles()
-    _arrivals()
-    _local()
+    for part in (_own, _peers, _cards, _circles, _statements, _objects, _log, _alerts, _cases, _people):
+        part()
     counters = sa.table("counters", sa.column("name", sa.Text), sa.column("value", _Int))
     op.bulk_insert(counters, [{"name": name, "value": 0} for name in ("log", "alerts", "chains")])
 
@@ -99,7 +96,7 @@ def _own() -> None:
 
 
 def _peers() -> None:
-    """Peers, and what nodes say of themselves."""
+    """Peers and invitations."""
     op.create_table(
         "peers",
         _bytes("node_id"),
@@ -129,6 +126,10 @@ def _peers() -> None:
         _int("expires_at"),
         sa.PrimaryKeyConstraint("invite_id", name="pk_invitations"),
     )
+
+
+def _cards() -> None:
+    """What nodes say of themselves."""
     op.create_table(
         "cards",
         _bytes("node_id"),
@@ -170,7 +171,7 @@ def _peers() -> None:
 
 
 def _circles() -> None:
-    """Circles and their keys."""
+    """Circles and their members."""
     op.create_table(
         "circles",
         _bytes("circle_id"),
@@ -204,6 +205,10 @@ def _circles() -> None:
         _bytes("frozen"),
         sa.PrimaryKeyConstraint("case_id", "circle_id", name="pk_frozen"),
     )
+
+
+def _statements() -> None:
+    """Statements and keys."""
     op.create_table(
         "statements",
         _bytes("statement_id"),
@@ -240,8 +245,8 @@ def _circles() -> None:
     )
 
 
-def _arrivals() -> None:
-    """What arrives, and how far it has come."""
+def _objects() -> None:
+    """Chains and the objects in them."""
     op.create_table(
         "chains",
         _int("chain_id", autoincrement=False),
@@ -272,6 +277,10 @@ def _arrivals() -> None:
         sa.PrimaryKeyConstraint("chain_id", "seq", name="pk_objects"),
         sa.ForeignKeyConstraint(["chain_id"], ["chains.chain_id"], name="fk_objects_chain_id"),
     )
+
+
+def _log() -> None:
+    """Envelopes, and how far each peer has come."""
     op.create_table(
         "log",
         _int("position", autoincrement=False),
@@ -310,6 +319,10 @@ def _arrivals() -> None:
         _bytes("tag"),
         sa.PrimaryKeyConstraint("node_id", "tag", name="pk_peer_scopes"),
     )
+
+
+def _alerts() -> None:
+    """Alerts, and how far ours have come."""
     op.create_table(
         "alerts",
         _int("position", autoincrement=False),
@@ -350,7 +363,7 @@ def _arrivals() -> None:
     _partial("ix_deliveries_open", "deliveries", ["node_id"], "state IN ('queued', 'sent', 'carried')")
 
 
-def _local() -> None:
+def _cases() -> None:
     """What never leaves."""
     op.create_table(
         "cases",
@@ -374,6 +387,10 @@ def _local() -> None:
         _int("sent_at"),
         sa.PrimaryKeyConstraint("case_id", "circle_id", name="pk_sent"),
     )
+
+
+def _people() -> None:
+    """Who may sign in, who did what, and what was refused."""
     op.create_table(
         "people",
         _bytes("name_key"),
