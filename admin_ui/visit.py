@@ -32,8 +32,8 @@ HTMX_SETTINGS = json.dumps(
         "allowEval": False,
         "allowScriptTags": False,
         "selfRequestsOnly": True,
-        "historyCacheSize": 0,  # pages never go into the browser's storage
-        "refreshOnHistoryMiss": True,
+        "historyEnabled": False,  # neither pages nor addresses go into the browser's storage
+        "historyCacheSize": 0,
     }
 )
 

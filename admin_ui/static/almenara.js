@@ -1,6 +1,9 @@
 // What the panel adds when scripts run; every page works without this file.
 "use strict";
 
+// htmx notes the address of the page at its start; nothing about what was read stays in the browser.
+sessionStorage.clear();
+
 // The reader's zone, so that the server writes times in it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.includes(`almenara_zone=${zone}`)) {
@@ -60,6 +63,12 @@ function follow() {
   }, 30000);
   open();
 }
+
+// A new case has an address from its first save on.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const address = event.detail.xhr.getResponseHeader("Almenara-Address");
+  if (address) history.replaceState(null, "", address);
+});
 
 // A form goes once; the server makes sure of it too.
 document.addEventListener("submit", (event) => {

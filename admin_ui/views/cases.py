@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from almenara.admin_ui.reader import Reader
     from almenara.node import models
 
+ADDRESS_HEADER = "Almenara-Address"  # where this form is from now on; htmx's own header would write to the storage
 NEEDED = N_("This is needed before the case can be shared.")
 
 
@@ -74,7 +75,7 @@ async def autosave(visit: Visit) -> web.StreamResponse:
     """Save what stands in the form so far; the answer replaces the line that says when."""
     record = await _save(visit)
     answer = visit.page("saved.html", record=record)
-    answer.headers["HX-Replace-Url"] = f"/cases/{record.case_id}/edit"
+    answer.headers[ADDRESS_HEADER] = f"/cases/{record.case_id}/edit"
     return answer
 
 

@@ -72,17 +72,18 @@ def beta(alpha: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Of
     with Office.open(tmp_path_factory.mktemp("beta"), "beta") as office:
         office.let_in(PERSON, "admin")
         pair(alpha, office)
-        circle = alpha.ask("circle", "create", "c-andes", "--tier", "network")["circle_id"]
-        alpha.ask("circle", "invite", circle, office.ask("status")["node_id"])
-        _wait_for_circle(office, circle)
-        office.ask("circle", "accept", circle)
+        join_circle(alpha, office, "c-andes", "network")
         yield office
 
 
-def _wait_for_circle(office: Office, circle: str) -> None:
-    for _ in range(100):
-        if any(found["circle_id"] == circle for found in office.ask("circle", "list")["circles"]):
-            return
+def join_circle(steward: Office, member: Office, name: str, tier: str) -> str:
+    """Found a circle and have another organisation join it; give its id."""
+    circle = str(steward.ask("circle", "create", name, "--tier", tier)["circle_id"])
+    steward.ask("circle", "invite", circle, member.ask("status")["node_id"])
+    for _ in range(100):  # each question takes a while by itself
+        if any(found["circle_id"] == circle for found in member.ask("circle", "list")["circles"]):
+            member.ask("circle", "accept", circle)
+            return circle
     raise AssertionError("the invitation to the circle did not come")
 
 
