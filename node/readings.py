@@ -42,6 +42,13 @@ class Readings:
         reached = rows[-1].position if rows else position
         return models.Inbox(alerts=[self._alert(row) for row in rows], next=str(reached))
 
+    async def recent(self, before: str | None, limit: int) -> models.Inbox:
+        """Others' alerts, newest first; `next` goes on to older ones and is empty at the end."""
+        async with self._store.read() as tx:
+            rows = await tx.alerts.recent(_position(before) if before else None, limit + 1)
+        shown, more = rows[:limit], len(rows) > limit
+        return models.Inbox(alerts=[self._alert(row) for row in shown], next=str(shown[-1].position) if more else "")
+
     async def sent(self) -> models.Sent:
         """Our own, newest first, each with how far it has come."""
         async with self._store.read() as tx:

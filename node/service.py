@@ -329,6 +329,11 @@ class Service:
         return await self._open.readings.inbox(after, limit)
 
     @_for(ALL)
+    async def recent(self, actor: Actor, before: str | None = None, limit: int = 100) -> models.Inbox:
+        """The same newest first, as people read them; `next` leads to older ones and is empty at the end."""
+        return await self._open.readings.recent(before, limit)
+
+    @_for(ALL)
     async def sent(self, actor: Actor) -> models.Sent:
         """Our own alerts, newest first."""
         return await self._open.readings.sent()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from almenara.admin_ui.facts import alert_facts
@@ -12,41 +11,29 @@ from almenara.admin_ui.visit import Route, Visit
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from almenara.node import models
-
 SHOWN = 100  # alerts on one page
 
 SEVERITIES = ("Extreme", "Severe", "Moderate", "Minor", "Unknown")
 
 
-async def newest(visit: Visit) -> list[models.Alert]:
-    """Give the newest alerts of others, newest first."""
-    kept: deque[models.Alert] = deque(maxlen=SHOWN)
-    after: str | None = None
-    while True:
-        page = await visit.service.inbox(visit.actor, after, 500)
-        kept.extend(page.alerts)
-        if not page.alerts:
-            return list(reversed(kept))
-        after = page.next
-
-
 async def show(visit: Visit) -> web.StreamResponse:
-    """The list, narrowed by circle and severity if asked."""
-    alerts = await newest(visit)
+    """One page of the list, newest first, narrowed by circle and severity if asked."""
     query = visit.request.query
+    page = await visit.service.recent(visit.actor, query.get("before"), SHOWN)
     circle, severity = query.get("circle", ""), query.get("severity", "")
     chosen = [
         alert
-        for alert in alerts
+        for alert in page.alerts
         if circle in {"", alert.circle_id} and severity in {"", alert.view.get("severity", "Unknown")}
     ]
-    circles = sorted({(alert.circle_id, alert.circle) for alert in alerts}, key=lambda pair: pair[1])
+    circles = sorted({(alert.circle_id, alert.circle) for alert in page.alerts}, key=lambda pair: pair[1])
     return visit.page(
         "inbox.html",
         here="inbox",
         alerts=chosen,
-        total=len(alerts),
+        total=len(page.alerts),
+        older=page.next,
+        before=query.get("before", ""),
         circles=circles,
         circle=circle,
         severity=severity,

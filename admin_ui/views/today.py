@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from almenara.admin_ui.views.inbox import newest
 from almenara.admin_ui.visit import Route, Visit
 from almenara.node.words import N_
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 URGENT = frozenset({"Immediate", "Expected"})
 GRAVE = frozenset({"Extreme", "Severe"})
+LOOKED_AT = 100  # newest alerts among which the urgent ones are looked for
 SHOWN = 6  # urgent alerts on the page; the inbox has all
 
 
@@ -32,8 +32,8 @@ class Step:
 async def show(visit: Visit) -> web.StreamResponse:
     """Answer what needs somebody now."""
     service, actor = visit.service, visit.actor
-    status, alerts = await asyncio.gather(service.status(actor), newest(visit))
-    urgent = [alert for alert in alerts if is_urgent(alert)]
+    status, newest = await asyncio.gather(service.status(actor), service.recent(actor, None, LOOKED_AT))
+    urgent = [alert for alert in newest.alerts if is_urgent(alert)]
     works = visit.role != "viewer"
     peers = (await service.peers(actor)).peers if works else []
     circles = (await service.circles(actor)).circles if works else []

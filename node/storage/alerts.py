@@ -49,6 +49,12 @@ class Alerts(Counted):
         where = (_alert.position > after, not_(schema.OWN), _alert.state != "erased")
         return await self._rows(_ALERT, _ALERT.select().where(*where).order_by(_alert.position).limit(limit))
 
+    async def recent(self, before: int | None, limit: int) -> list[AlertRow]:
+        """Others' alerts, newest first, from below a position if one is given."""
+        below = () if before is None else (_alert.position < before,)
+        chosen = _ALERT.select().where(*below, not_(schema.OWN), _alert.state != "erased")
+        return await self._rows(_ALERT, chosen.order_by(_alert.position.desc()).limit(limit))
+
     async def own(self, limit: int = OWN_LIMIT) -> list[AlertRow]:
         """Ours, newest first."""
         chosen = _ALERT.select().where(schema.OWN)
