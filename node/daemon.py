@@ -73,6 +73,7 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     with home.lock():
+        home.remove_local()  # a killed node leaves it behind, with a token that opens nothing any more
         service = Service(config, version("almenara"), lambda secret: open_node(home, config, secret, service.events))
         if passphrase is not None:
             await service.unlock(passphrase)
