@@ -70,12 +70,12 @@ class Circle:
 
     def how_it_went(self, node: NodeId) -> Literal["left", "removed"]:
         """How somebody who is out went: by its own leave, even if a steward has re-keyed since, or put out."""
-        removal = self.removal_of(node)
+        removals = [step for step in self.history.chain if step.cuts_of(node) is not None]
         for leave in self.history.leaves():
             at = self.history.find(leave.statement)
             if leave.author == node and at is not None:
-                confirmed = removal is not None and leave.cut in (removal.cuts_of(node) or ())
-                if removal is None or confirmed or at.number >= removal.number:
+                later = [step for step in removals if step.number > at.number]
+                if not later or (len(later) == 1 and leave.cut in (later[0].cuts_of(node) or ())):
                     return "left"
         return "removed"
 

@@ -348,8 +348,8 @@ class Circles:
         self._changed(statement.circle_id)
 
     def _shows_us_out(self, circle: Circle, statement: Statement) -> bool:
-        """An invitation may come before the news of our removal: they take different ways."""
-        return statement.number > circle.current.number and self.own not in statement.roles
+        """An invitation may come before the news that we were removed, or let in on a branch that lost."""
+        return statement.number >= circle.current.number and self.own not in statement.roles
 
     # other objects that arrive
 

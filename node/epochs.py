@@ -104,6 +104,7 @@ class Epochs:
 
     async def announce(self, tx: Transaction, statement: Statement, key: bytes, carry: bytes) -> SignedObject:
         """Hold the key, give it to every other member, post the statement under it."""
+        await tx.statements.put_content(statement_row(statement, b"", self._clock()))
         await self.hold(tx, statement, key, carry)
         for node, _ in statement.members:
             if node != self._own:

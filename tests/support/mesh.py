@@ -299,6 +299,11 @@ class Mesh:
         await a.node.deliveries.acknowledged(b.id, [(row.envelope_id, line.answers[row.position])])
 
     @staticmethod
+    def knowledge(office: Office) -> tuple[Any, ...]:
+        """Everything its memory says of circles and keys, to compare."""
+        return _knowledge(office)
+
+    @staticmethod
     async def ask(asker: Office, other: Office) -> bool:
         """KEYREQ and KEYS; asked again only where something may have changed."""
         moved = False
@@ -317,17 +322,16 @@ class _Certificate:
 
 
 def _knowledge(office: Office) -> tuple[Any, ...]:
-    circles = office.node.circles
-    return tuple(
-        (
-            c.id,
-            c.row.state,
-            c.current.id,
-            frozenset(c.history.lineage.valid),
-            tuple(map(circles.cards.knows, c.current.roles)),
-        )
-        for c in circles
-    ), frozenset(office.node.keyring.statements())
+    node = office.node
+    circles = {each.id: _about(office, each) for each in node.circles}
+    return circles, set(node.keyring.kids()), node.keyring.scopes(office.mesh.now // 3_600_000)
+
+
+def _about(office: Office, circle: Circle) -> tuple[Any, ...]:
+    history = circle.history
+    lineage = history.lineage
+    known = {node for node in circle.current.nodes if office.node.cards.knows(node)}
+    return circle.row, circle.current.id, frozenset(lineage.valid), history.out, history.waiting, lineage.void, known
 
 
 def _introduction(office: Office) -> bytes:

@@ -9,35 +9,12 @@ import pytest
 from almenara.node.models import CircleNew
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL
+from tests.support.circles import accept, found, invite, join
 
 if TYPE_CHECKING:
-    from tests.support.mesh import Mesh, Office
+    from tests.support.mesh import Mesh
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
-
-
-async def found(steward: Office, name: str = "c-andes") -> str:
-    """A group of one."""
-    return (await steward.service.create_circle(LOCAL, CircleNew(name=name, tier="network"))).circle_id
-
-
-async def invite(steward: Office, circle_id: str, node: Office, role: str = "member") -> str:
-    """Ask; returns the state the member has then."""
-    return (await steward.service.invite_to_circle(LOCAL, circle_id, node.text, role)).state
-
-
-async def accept(node: Office, circle_id: str) -> str:
-    """Say yes; nothing can come while the test holds the line, so this does not wait."""
-    return (await node.service.accept_circle(LOCAL, circle_id)).state
-
-
-async def join(mesh: Mesh, steward: Office, circle_id: str, node: Office, role: str = "member") -> None:
-    """All the way in."""
-    await invite(steward, circle_id, node, role)
-    await mesh.flow()
-    await accept(node, circle_id)
-    await mesh.flow()
-    assert await node.state(circle_id) == "active"
 
 
 async def test_invited_accepted_active(mesh: Mesh) -> None:
