@@ -11,7 +11,9 @@ from almenara.node.clock import Clock, rfc3339
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
+from almenara.protocol.codec import decode
 from almenara.protocol.errors import NewerVersion
+from almenara.protocol.limits import MAX_ALERT_BODY
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
@@ -125,8 +127,8 @@ def view_of(body: bytes) -> dict[str, Any]:
     """The slots by name; of a schema newer than ours only its number, so that nothing is guessed."""
     try:
         return parse_view(body)
-    except NewerVersion as error:
-        return {"schema": int(error.got)}
+    except NewerVersion:
+        return {"schema": decode(body, MAX_ALERT_BODY)[0]}
 
 
 def _revision(row: AlertRow) -> int:
