@@ -28,7 +28,7 @@ from almenara.protocol.messages import Kind
 from almenara.protocol.object import ObjectType
 from almenara.protocol.statement import parse_statement
 from tests.support.blaster import Blaster
-from tests.support.nodes import PASSPHRASE
+from tests.support.nodes import PASSPHRASE, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -125,13 +125,18 @@ class Outlaw:
 
     async def learn(self, service: Service) -> None:
         """Take over what its node held, before that is closed."""
+
+        async def committed() -> bool:
+            async with service._open.store.read() as tx:
+                return all(row.body for row in await tx.statements.all())
+
+        await until(committed, "every statement that a key came for")
         async with service._open.store.read() as tx:
             self.keyring.load(await tx.keys.all(), await tx.statements.all(), await tx.prekeys.own())
             self.statements = {row.statement_id: parse_statement(row.body) for row in await tx.statements.all()}
             cards = {row.node_id: row.sign_public for row in await tx.cards.all_cards()}
-            self.prekeys = {
-                row.node_id: parse_prekey(row.blob, cards[row.node_id]) for row in await tx.prekeys.all_peers()
-            }
+            prekeys = await tx.prekeys.all_peers()
+            self.prekeys = {row.node_id: parse_prekey(row.blob, cards[row.node_id]) for row in prekeys}
 
     async def dial(self, victim: Service, victim_home: Home) -> Recorder:
         """A bare link, with no word said."""
