@@ -131,7 +131,7 @@ class _Node:
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
         admission = Admission(self.circles, self.epochs)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
-        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring)
+        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)

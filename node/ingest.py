@@ -217,22 +217,20 @@ class Ingest:
         if header.type is ObjectType.STATEMENT:
             await self._take_statement(tx, signed)
         else:
-            self._check_author(signed, minute_of(batch.now))
+            await self._check_author(tx, signed, minute_of(batch.now))
             await self._effect(tx, batch, signed, received)
         batch.objects.append((signed, received.envelope_id))
 
     async def _take_statement(self, tx: Transaction, signed: SignedObject) -> None:
-        try:
+        with _undecided_for(Defect.UNKNOWN_AUTHOR):  # its issuer's card comes through another member
             await self._circles.take_statement(tx, signed)
-        except RemoteError as error:
-            if error.kind is Defect.UNKNOWN_AUTHOR:  # its issuer's card comes through another member
-                raise Undecided from error
-            raise
 
-    def _check_author(self, signed: SignedObject, now_min: int) -> None:
+    async def _check_author(self, tx: Transaction, signed: SignedObject, now_min: int) -> None:
         """A statement or a card on its way may settle what is not known yet; somebody who is no member stays none."""
         with _undecided_for(Defect.WRONG_STATEMENT):
             self._circles.check_author(signed.header, signed.hash)
+        if signed.header.type is ObjectType.CARD:  # proves itself, and is the very card that its own header names
+            await self._circles.take_card(tx, signed.body)
         with _undecided_for(Defect.UNKNOWN_AUTHOR):
             public = self._circles.cards.sign_public(signed.header, now_min)
         verify_object(signed, public)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara.node.circle import JOINED
+from almenara.node.clock import Clock, minute_of
 from almenara.protocol.envelope import open_packet, parse_outer
 from almenara.protocol.errors import ProtocolError
 from almenara.protocol.object import ObjectType, parse_object
@@ -29,22 +30,27 @@ log = structlog.get_logger()
 class KeyDesk:
     """Asks co-members, and answers them; nobody else learns anything."""
 
-    def __init__(self, store: Store, circles: Circles, epochs: Epochs, keyring: Keyring) -> None:
-        self._store, self._circles, self._epochs, self._keyring = store, circles, epochs, keyring
+    def __init__(self, store: Store, circles: Circles, epochs: Epochs, keyring: Keyring, clock: Clock) -> None:
+        self._store, self._circles, self._cards, self._epochs = store, circles, circles.cards, epochs
+        self._keyring, self._clock = keyring, clock
         self.on_news: Callable[[], Awaitable[None]] = _nothing
 
     def questions(self, peer: NodeId) -> list[tuple[bytes, bytes]]:
-        """Every circle this peer may know more of, with the statement we hold; empty when we lack key or cards."""
+        """Every circle this peer may know more of, with the statement we hold; empty when we lack key or cards.
+
+        Also when the peer was away for so long that we could seal no key to it: the answer brings its new prekey.
+        """
         asked = []
         for circle in self._circles:
             if circle.row.state not in JOINED or peer not in circle.current.roles:
                 continue
             complete = self._keyring.holds(circle.current.id) and self._knows_everybody(circle)
+            complete = complete and self._cards.prekey(peer, minute_of(self._clock())) is not None
             asked.append((circle.id, circle.current.id if complete else b""))
         return asked
 
     def _knows_everybody(self, circle: Circle) -> bool:
-        return all(self._circles.cards.knows(node) for node, _ in circle.current.members)
+        return all(self._cards.knows(node) for node, _ in circle.current.members)
 
     async def answer(self, peer: NodeId, circle_id: bytes, held: bytes) -> KeysTold | None:
         """What this peer may have; none for strangers to the circle and for those who have everything."""
@@ -61,7 +67,7 @@ class KeyDesk:
         contents += [leave.content for leave in await tx.statements.leaves(circle.id)]
         before = circle.history.find(held) if held else None
         new = [node for node, _ in circle.current.members if before is None or node not in before.roles]
-        found = [self._circles.cards.introduction(node) for node in new if node != peer]
+        found = [self._cards.introduction(node) for node in new if node != peer]
         return KeysTold(
             circle=circle.id,
             statements=tuple(contents),
@@ -79,7 +85,7 @@ class KeyDesk:
             return None
         way = [step for step in circle.history.since(held) if step.number < removal.number and peer in step.roles]
         contents = await self._contents(tx, (*way, removal))
-        found = [self._circles.cards.introduction(node) for node in {step.issuer for step in (*way, removal)}]
+        found = [self._cards.introduction(node) for node in {step.issuer for step in (*way, removal)}]
         introductions = tuple(blob for blob in found if blob)
         return KeysTold(circle=circle.id, statements=tuple(contents), introductions=introductions, packet=b"")
 

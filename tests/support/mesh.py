@@ -330,7 +330,7 @@ def _knowledge(office: Office) -> tuple[Any, ...]:
 def _about(office: Office, circle: Circle) -> tuple[Any, ...]:
     history = circle.history
     lineage = history.lineage
-    known = {node for node in circle.current.nodes if office.node.cards.knows(node)}
+    known = {(node, office.node.cards.introduction(node)) for node in circle.current.nodes}
     return circle.row, circle.current.id, frozenset(lineage.valid), history.out, history.waiting, lineage.void, known
 
 
