@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from babel.messages.pofile import read_po
 
+from almenara.node import deliveries, health, links, peers, roster
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+RED = (  # what the panel says of a peer, a circle or a delivery that needs somebody
+    *(sentence for name, sentence in vars(health).items() if name.endswith("_REASON")),
+    *links.UNREACHABLE_REASONS.values(),
+    *(links.NO_ADDRESS, peers.NOT_CONNECTED, peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
+    *(roster.STRANDED, roster.CONTESTED),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED),
+)
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
 
@@ -232,3 +241,20 @@ def test_a_translated_guide_has_the_same_commands_sections_and_rows(path: Path) 
         return [found for found in commands_shown if found], headings, rows
 
     assert shape(path) == shape(DOCS / "first-steps.md")
+
+
+def test_the_guide_explains_every_red_state_in_the_panels_own_words() -> None:
+    guide = read(DOCS / "first-steps.md")
+    assert [sentence for sentence in RED if sentence not in guide] == []
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=named)
+def test_a_translated_guide_uses_the_words_of_the_panel_in_that_language(path: Path) -> None:
+    language, guide = path.suffixes[-2][1:], read(path)
+    with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:
+        words = read_po(file)
+    places = ["Today", "Inbox", "Cases", "Network", "Settings", "Lock", "Leave quickly", "Preview and send"]
+    states = ["Queued", "Sent", "Stored", "Carried", "Failed", "Verified", "Waiting for them"]
+    said = {word: message.string for word in (*RED, *places, *states) if (message := words.get(word))}
+    assert set(said) == {*RED, *places, *states}
+    assert [shown for shown in said.values() if shown not in guide] == []
