@@ -28,6 +28,9 @@ GRACE_HOURS = 48
 
 LANES = (0, 1)
 
+WALKS = 400
+"""Tags that one statement may follow: SQLite takes no more than 500 parts of a union."""
+
 _NOT_REFUSED = _log.state != "refused"
 _insert = BulkInsert(_ENVELOPE)
 _known = BulkSelect(_log.envelope_id, _log.envelope_id, _log.position, _log.state)
@@ -60,10 +63,13 @@ class Log(Cursors):
         limit: int,
     ) -> list[LoggedRow]:
         """What comes next for a peer in one lane: under its tags, or addressed to it; not what it sent us itself."""
-        names = {f"tag_{number}": tag for number, tag in enumerate(tags)}
         values = {"lane": lane, "after": position, "recipient": recipient, "source": exclude_source, "limit": limit}
-        found = await self._connection.execute(_next_for(len(names)), values | names)
-        return [LoggedRow(*row) for row in found]
+        found: dict[int, LoggedRow] = {}
+        for part in _parts(list(tags)):
+            names = {f"tag_{number}": tag for number, tag in enumerate(part)}
+            rows = await self._connection.execute(_next_for(len(names)), values | names)
+            found |= {row[0]: LoggedRow(*row) for row in rows}
+        return [found[position] for position in sorted(found)[:limit]]
 
     async def of_tag(self, tag: bytes, *, after: int, limit: int) -> list[LoggedRow]:
         """Under one tag in both lanes, by position."""
@@ -114,6 +120,11 @@ class Log(Cursors):
             for cls, days in enumerate(CLASS_DAYS)
         ]
         return await self._delete(schema.log, or_(*old))
+
+
+def _parts(tags: list[bytes]) -> list[list[bytes]]:
+    """One part for each statement; one even without tags, for what is addressed."""
+    return [tags[at : at + WALKS] for at in range(0, max(len(tags), 1), WALKS)]
 
 
 def _walk(*where: ColumnElement[bool]) -> Select[Any]:

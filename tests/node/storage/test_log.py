@@ -114,6 +114,16 @@ async def test_offers_go_on_after_the_cursor_lane_by_lane_and_end_at_the_limit(s
     assert await offered(store, lane=0, tags=(TAG, OTHER_TAG)) == list(range(2, 41, 2))
 
 
+async def test_a_peer_may_share_more_scopes_than_one_statement_can_follow(store: Store) -> None:
+    """146 circles of seven weeks are allowed; SQLite ends a union at 500 parts."""
+    tags = [number.to_bytes(16, "big") for number in range(1, 1025)]
+    await append(
+        store, *[envelope(n, tag=tags[n * 97]) for n in range(1, 9)], envelope(9, tag=bytes(16), recipient=PEER)
+    )
+    assert await offered(store, tags=tags) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert await offered(store, 2, tags=tags, limit=3) == [3, 4, 5]
+
+
 async def test_everything_under_one_tag_in_both_lanes(store: Store) -> None:
     rows = [envelope(1), envelope(2, lane=0), envelope(3, tag=OTHER_TAG), envelope(4, state="refused"), envelope(5)]
     await append(store, *rows)
