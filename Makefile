@@ -37,6 +37,9 @@ demo: .venv/.installed ## three nodes on this machine; ARGS=--check asserts and 
 messages: .venv/.installed-dev ## bring the panel's catalogues up to date with its sentences
 	$(BIN)/python tools/messages.py
 
+bench: .venv/.installed ## rates, latency and memory against their bars; alone on the machine, some minutes
+	$(BIN)/python -m tests.bench $(ARGS)
+
 lock: .venv/.installed-dev ## renew the three lock files
 	$(COMPILE) --upgrade --only-build-deps --build-deps-for=editable --output-file=requirements-build.lock pyproject.toml
 	$(COMPILE) --upgrade --output-file=requirements.lock pyproject.toml
