@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, Quarant
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
 from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
-from almenara.protocol.limits import MINUTES_PER_DAY
+from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import (
     Header,
     ObjectType,
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from almenara.node.storage.engine import Store, Transaction
 
 BATCH = 512  # envelopes per transaction: each touched page is encrypted once (measured: larger batches gain little)
-QUEUE = 1024  # envelopes waiting; beyond, links push back
+QUEUE_BYTES = 4 * 1024 * 1024  # of envelopes waiting, 1,024 alerts; beyond, links push back
+WATCHED = 1024  # held envelopes whose senders are told when they open; the others learn it at the next connection
 HELD_POOL_BYTES = 16 * 1024 * 1024  # unknown key ids wait here, per scope (PROTOCOL §6)
 EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
@@ -94,12 +95,17 @@ class Ingest:
     def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Clock, events: Events) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
         self._clock, self._events = clock, events
-        self._queue: asyncio.Queue[Arrival] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._queued, self._room = 0, asyncio.Event()
         self._waiting: dict[bytes, list[Arrival]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope; waits while the queue is full."""
-        await self._queue.put(arrival)
+        while self._queued >= QUEUE_BYTES:
+            self._room.clear()
+            await self._room.wait()
+        self._queued += _weight(arrival)
+        self._queue.put_nowait(arrival)
 
     async def run(self) -> None:
         """For ever: take what has come, write it, answer."""
@@ -107,6 +113,8 @@ class Ingest:
             arrivals = [await self._queue.get()]
             while len(arrivals) < BATCH and not self._queue.empty():
                 arrivals.append(self._queue.get_nowait())
+            self._queued -= sum(map(_weight, arrivals))
+            self._room.set()
             await self._take_safely(arrivals)
 
     async def _take_safely(self, arrivals: list[Arrival]) -> None:
@@ -296,9 +304,9 @@ class Ingest:
         return HELD
 
     def _remember(self, found: bytes, arrival: Arrival) -> None:
-        while len(self._waiting) >= QUEUE:
+        while len(self._waiting) >= WATCHED:
             self._waiting.pop(next(iter(self._waiting)))
-        self._waiting.setdefault(found, []).append(arrival)
+        self._waiting.setdefault(found, []).append(replace(arrival, envelope=b""))
 
     # the transaction's end, and after it
 
@@ -374,6 +382,11 @@ class Ingest:
                 arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
         for row in batch.alerts:
             self._events.publish("inbox", row.alert_id.hex())
+
+
+def _weight(arrival: Arrival) -> int:
+    """What an envelope takes in the queue; an empty one takes room too."""
+    return max(len(arrival.envelope), SMALL)
 
 
 @contextmanager
