@@ -19,11 +19,10 @@ from almenara.admin_ui.security import (
     dress,
     keep,
     new_token,
-    session_cookie,
     visitor_cookie,
 )
 from almenara.admin_ui.visit import Route, Visit, Who
-from almenara.node.clock import MINUTE_MS, now_ms
+from almenara.node.api.keys import session_cookie
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
@@ -96,7 +95,7 @@ async def _arrive(request: web.Request, service: Service, memory: Memory) -> Vis
     seen = service.last_event
     languages = service.config.node.languages
     language = choose(request.cookies.get(LANGUAGE_COOKIE), request.headers.get("Accept-Language", ""), languages)
-    signed_in = await session(request, service, memory)
+    signed_in = await session(request, service)
     csrf = signed_in.csrf if signed_in else request.cookies.get(visitor_cookie(request)) or new_token()
     return Visit(
         request=request,
@@ -109,17 +108,10 @@ async def _arrive(request: web.Request, service: Service, memory: Memory) -> Vis
     )
 
 
-async def session(request: web.Request, service: Service, memory: Memory) -> SignedIn | None:
-    """Give the session of the cookie; one in which nobody has done anything for too long ends here."""
-    token, now = request.cookies.get(session_cookie(request)), now_ms()
-    if service.locked or not token:
-        return None
-    if memory.idle_ms(token, now) > service.config.panel.idle_minutes * MINUTE_MS:
-        await service.sign_out(token)
-        return None
-    if not _by_itself(request):
-        memory.active(token, now)
-    return await service.session(token)
+async def session(request: web.Request, service: Service) -> SignedIn | None:
+    """Give the session of the cookie; one in which nobody has done anything for too long has ended."""
+    token = request.cookies.get(session_cookie(request))
+    return await service.session(token, touch=not _by_itself(request)) if token else None
 
 
 def _by_itself(request: web.Request) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from almenara.node.models import InvitationMade
 
-SESSIONS_KEPT = 1000
 FORMS_KEPT = 200  # forms open at once; the oldest is forgotten, and its next save makes a second draft at worst
 
 
@@ -28,18 +27,6 @@ class Memory:
     def __init__(self) -> None:
         self._forms: OrderedDict[str, OpenForm] = OrderedDict()
         self._invitations: dict[str, InvitationMade] = {}
-        self._active: OrderedDict[str, int] = OrderedDict()
-
-    def active(self, session: str, now_ms: int) -> None:
-        """Somebody did something in this session; pages that refresh themselves do not count."""
-        self._active[session] = now_ms
-        self._active.move_to_end(session)
-        while len(self._active) > SESSIONS_KEPT:
-            self._active.popitem(last=False)
-
-    def idle_ms(self, session: str, now_ms: int) -> int:
-        """How long nobody has done anything in this session; 0 when it is not known here, as after a restart."""
-        return now_ms - self._active.setdefault(session, now_ms)
 
     def form(self, key: str) -> OpenForm:
         """Give the form with this random key; two saves that cross wait for each other at its lock."""
@@ -65,4 +52,3 @@ class Memory:
         """The vault closes."""
         self._forms.clear()
         self._invitations.clear()
-        self._active.clear()

@@ -73,11 +73,6 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def session_cookie(request: web.Request) -> str:
-    """Name of the session cookie. Cookies ignore ports, so two nodes on one machine need two names."""
-    return f"almenara_session_{_port(request)}"
-
-
 def visitor_cookie(request: web.Request) -> str:
     """Name of the cookie that holds the form token of somebody who has not signed in."""
     return f"almenara_visitor_{_port(request)}"

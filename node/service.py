@@ -139,9 +139,9 @@ class Service:
         """Raises `Problem(NOT_ALLOWED)`."""
         return await self._open.people.sign_in(name, password)
 
-    async def session(self, token: str) -> SignedIn | None:
-        """Who a cookie belongs to."""
-        return None if self._runtime is None else await self._runtime.people.session(token)
+    async def session(self, token: str, *, touch: bool = True) -> SignedIn | None:
+        """Who a cookie belongs to; pages that refresh by themselves ask without `touch`, so that idle sessions end."""
+        return None if self._runtime is None else await self._runtime.people.session(token, touch=touch)
 
     async def sign_out(self, token: str) -> None:
         """End a session."""

@@ -30,7 +30,7 @@ async def _follow(visit: Visit, answer: web.StreamResponse) -> None:
     service = visit.service
     seen = _last_seen(visit.request, service.last_event)
     await answer.write(b"retry: 3000\n\n")
-    while await session(visit.request, service, visit.memory):
+    while await session(visit.request, service):
         happened = await service.wait_event(seen, PATIENCE)
         for seen, event in happened:
             await answer.write(f"id: {seen}\nevent: {event.kind}\ndata: {json.dumps(event.ref)}\n\n".encode())

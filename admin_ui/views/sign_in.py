@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from almenara.admin_ui.security import keep, session_cookie, visitor_cookie
+from almenara.admin_ui.security import keep, visitor_cookie
 from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.api.keys import session_cookie
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from almenara.admin_ui.security import session_cookie
 from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.api.keys import session_cookie
 from almenara.node.problem import Problem
 
 if TYPE_CHECKING:

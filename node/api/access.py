@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from almenara.crypto.hashing import equal
 from almenara.node.api.answers import refusal
 from almenara.node.api.guards import READING
-from almenara.node.api.keys import ACTOR, SERVICE, SESSION_COOKIE, TOKEN
+from almenara.node.api.keys import ACTOR, SERVICE, TOKEN, session_cookie
 from almenara.node.people import LOCAL
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from almenara.node.people import Actor
 
 UNAUTHORISED = 401
+EVENT_STREAM = "text/event-stream"
 _SCHEME = "Bearer "
 
 
@@ -60,13 +61,14 @@ async def _actor(request: web.Request) -> Actor | None:
     given = request.headers.get(hdrs.AUTHORIZATION)
     if given is not None:
         return _local(request, given)
-    token = request.cookies.get(SESSION_COOKIE)
+    token = request.cookies.get(session_cookie(request))
     if token is None:
         return None
     # Every browser sends Origin with a change; a request that has the cookie but no Origin comes from something else.
     if request.method not in READING and hdrs.ORIGIN not in request.headers:
         raise Problem(Kind.NOT_ALLOWED, N_("The request came from another page."), field="Origin")
-    session = await request.config_dict[SERVICE].session(token)
+    stream = request.headers.get(hdrs.ACCEPT) == EVENT_STREAM  # it comes again by itself, with nobody at the screen
+    session = await request.config_dict[SERVICE].session(token, touch=not stream)
     if session is None:
         raise Unauthorised
     return session.actor

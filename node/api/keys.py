@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -11,10 +12,17 @@ if TYPE_CHECKING:
     from almenara.node.service import Service
 
 API = "/api/v1"
-SESSION_COOKIE = "almenara_session"  # set by the panel at sign-in; also opens the API
 PROBLEM_TYPE = "application/problem+json"  # RFC 9457
 
 SERVICE: web.AppKey[Service] = web.AppKey("service")
 TOKEN: web.AppKey[str] = web.AppKey("token")  # of run/local.json
 HOSTS: web.AppKey[frozenset[str]] = web.AppKey("hosts")
 ACTOR: web.RequestKey[Actor | None] = web.RequestKey("actor")
+
+
+def session_cookie(request: web.Request) -> str:
+    """Name of the cookie that the panel sets at sign-in and that opens the API too.
+
+    Cookies ignore ports, so two nodes on one machine need two names.
+    """
+    return f"almenara_session_{urlsplit(f'//{request.host}').port or 0}"

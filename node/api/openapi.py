@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import models_json_schema
 
-from almenara.node.api.keys import API, PROBLEM_TYPE, SESSION_COOKIE
+from almenara.node.api.keys import API, PROBLEM_TYPE
 from almenara.node.api.repetitions import KEY_HEADER, KEY_MAX
 from almenara.node.problem import Kind
 
@@ -47,7 +47,12 @@ def openapi(routes: Sequence[Route], version: str) -> dict[str, Any]:
             "schemas": {**schemas["$defs"], "Problem": _PROBLEM},
             "securitySchemes": {
                 "local": {"type": "http", "scheme": "bearer", "description": "The token of run/local.json"},
-                "panel": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE},
+                "panel": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "almenara_session_7780",
+                    "description": "The panel's session; the number is the panel's port",
+                },
             },
         },
         "security": [{"local": []}, {"panel": []}],

@@ -99,18 +99,16 @@ class Panel:
 
 
 @asynccontextmanager
-async def opened(tmp_path: Any, **panel_settings: Any) -> AsyncIterator[Panel]:
+async def opened(tmp_path: Any) -> AsyncIterator[Panel]:
     """A node with its panel on a free loopback port."""
     home = make_home(tmp_path / "home", "Faro Norte")
     async with running(home) as service:
-        config = load_config(home)
-        if panel_settings:
-            service.config = config.model_copy(update={"panel": config.panel.model_copy(update=panel_settings)})
-        server = await start(service, config)
-        jar = aiohttp.DummyCookieJar()
-        async with aiohttp.ClientSession(cookie_jar=jar) as http:
-            yield Panel(service, server.url, http)
-        await server.close()
+        server = await start(service, load_config(home))
+        try:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+                yield Panel(service, server.url, http)
+        finally:
+            await server.close()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

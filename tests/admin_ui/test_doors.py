@@ -10,15 +10,13 @@ import pytest
 from almenara.admin_ui.app import ROUTES
 from almenara.admin_ui.security import CSP
 from almenara.admin_ui.visit import Who
-from almenara.node.service import LOCAL
-from tests.admin_ui.conftest import PASSWORD, opened
+from tests.admin_ui.conftest import PASSWORD
 from tests.support.nodes import PASSPHRASE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import aiohttp
 
+    from almenara.node.people import SignedIn
     from tests.admin_ui.conftest import Panel
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -193,15 +191,28 @@ async def test_a_role_sees_its_places_only(panel: Panel, role: str, closed: list
     assert ('href="/cases"' in text) == (role != "viewer")
 
 
-async def test_an_idle_session_ends_although_its_page_refreshes_itself(tmp_path: Path) -> None:
-    async with opened(tmp_path, idle_minutes=0) as panel:
-        visitor = panel.visitor()
-        await panel.service.add_person(LOCAL, "admin", "admin", PASSWORD)
-        await visitor.get("/sign-in")
-        await visitor.post("/sign-in", {"name": "admin", "password": PASSWORD})
-        await visitor.get("/")
-        _, _, headers = await visitor.get("/inbox", HX_Request="true")
-        assert headers["HX-Redirect"] == "/sign-in"
+async def test_a_page_that_refreshes_itself_does_not_keep_its_session_alive(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor = await panel.person("admin")
+    real, asked = panel.service.session, []
+
+    async def session(token: str, *, touch: bool = True) -> SignedIn | None:
+        asked.append(touch)
+        return await real(token, touch=touch)
+
+    monkeypatch.setattr(panel.service, "session", session)
+    await visitor.get("/inbox")
+    await visitor.get("/inbox", HX_Request="true")
+    await visitor.get("/inbox", Accept="text/event-stream")
+    assert asked == [True, False, False]
+
+
+async def test_a_page_that_refreshes_itself_is_led_to_sign_in_when_its_session_has_ended(panel: Panel) -> None:
+    visitor = await panel.person("admin")
+    visitor.cookies = dict.fromkeys(visitor.cookies, "ended")
+    _, _, headers = await visitor.get("/inbox", HX_Request="true")
+    assert headers["HX-Redirect"] == "/sign-in"
 
 
 async def test_the_event_stream_tells_what_changed_and_ends_with_the_session(panel: Panel) -> None:

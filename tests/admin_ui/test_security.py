@@ -13,10 +13,10 @@ from almenara.admin_ui.security import (
     check_token,
     dress,
     new_token,
-    session_cookie,
     visitor_cookie,
 )
 from almenara.admin_ui.views.language import _own_path
+from almenara.node.api.keys import session_cookie
 from almenara.node.problem import Problem
 
 OURS = {"Host": "localhost:7780"}

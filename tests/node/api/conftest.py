@@ -12,7 +12,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from almenara.node import models
 from almenara.node.api.app import build
 from almenara.node.api.guards import LOOPBACK
-from almenara.node.api.keys import SESSION_COOKIE
 from almenara.node.events import Events
 from almenara.node.people import Actor, SignedIn
 
@@ -77,7 +76,7 @@ class FakeService:
     async def wait_event(self, after: int, timeout: float) -> Any:  # noqa: ASYNC109 - as the service has it
         return await self.events.wait(after, timeout)
 
-    async def session(self, token: str) -> SignedIn | None:
+    async def session(self, token: str, *, touch: bool = True) -> SignedIn | None:  # noqa: ARG002 - as the service has it
         return SignedIn(token, "csrf", WORKER, 0) if token == COOKIE else None
 
     def __getattr__(self, name: str) -> Any:
@@ -117,6 +116,6 @@ def local() -> dict[str, str]:
 
 
 @pytest.fixture
-def cookie() -> dict[str, str]:
+def cookie(client: TestClient[web.Request, web.Application]) -> dict[str, str]:
     """Headers of a signed-in case worker's browser, without Origin."""
-    return {"Cookie": f"{SESSION_COOKIE}={COOKIE}"}
+    return {"Cookie": f"almenara_session_{client.port}={COOKIE}"}

@@ -9,7 +9,7 @@ import pytest
 
 from almenara.node.api.app import ROUTES
 from almenara.node.api.guards import allowed_hosts, host_of
-from almenara.node.api.keys import API, SESSION_COOKIE
+from almenara.node.api.keys import API
 
 if TYPE_CHECKING:
     from almenara.node.api.route import Route
@@ -71,7 +71,7 @@ async def test_wrong_credentials_are_refused(route: Route, client: Any, service:
         {"Authorization": f"Bearer {token[:-1]}"},
         {"Authorization": token},
         {"Authorization": f"Basic {token}"},
-        {"Cookie": f"{SESSION_COOKIE}=ended", "Origin": f"http://127.0.0.1:{client.port}"},
+        {"Cookie": f"almenara_session_{client.port}=ended", "Origin": f"http://127.0.0.1:{client.port}"},
     ):
         assert (await ask(client, route, headers)).status == 401
     assert not service.asked
