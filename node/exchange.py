@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from almenara.node.storage.rows import LoggedRow
     from almenara.node.transport.link import Link
 
-WINDOW = 256  # pushes under way without acknowledgement; the receiver commits batches of this order
+WINDOW = 512  # pushes under way without acknowledgement: while half of them are committed, the other half arrives
 CRITICAL_BATCH, ROUTINE_BATCH = 64, 32  # rows read at a time; small, so that a critical one never waits behind many
 LANES = (0, 1)
 RETRY_SECONDS = 60  # what we ask of a peer that broke a rule

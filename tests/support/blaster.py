@@ -14,6 +14,7 @@ from uuid import uuid4
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import minute_of, now_ms
+from almenara.node.exchange import WINDOW
 from almenara.protocol.envelope import Outer, Suite, seal_circle
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import Header, ObjectType, body_commit, sign_object
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from almenara.crypto.signing import SigningKey
     from almenara.node.keyring import HeldKey, Keyring
     from almenara.node.transport.link import Link
-
-WINDOW = 256
 
 
 @dataclass(slots=True)
