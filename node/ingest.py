@@ -311,7 +311,7 @@ class Ingest:
     # the transaction's end, and after it
 
     async def _write(self, tx: Transaction, batch: Batch) -> None:
-        await tx.log.append(batch.rows)
+        await tx.log.append(batch.rows, known=())  # `take` has asked, and made no row of one that is there
         keys = {(s.header.author, s.header.circle, s.header.incarnation) for s, _ in batch.objects}
         chains = await tx.chains.get_or_create(sorted(keys))
         rows: list[ObjectRow] = []

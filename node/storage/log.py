@@ -41,10 +41,13 @@ class Log(Cursors):
 
     __slots__ = ()
 
-    async def append(self, rows: Sequence[EnvelopeRow]) -> list[int | None]:
-        """Give each envelope the next position; None for one that is there already, or twice in `rows`."""
+    async def append(self, rows: Sequence[EnvelopeRow], *, known: Collection[bytes] | None = None) -> list[int | None]:
+        """Give each envelope the next position; None for one that is there already, or twice in `rows`.
+
+        `known` are those of the ids that are there, where the caller asked in this transaction.
+        """
         ids = [row.envelope_id for row in rows]
-        positions = await self._number(_COUNTER, ids, await self.known(ids))
+        positions = await self._number(_COUNTER, ids, await self.known(ids) if known is None else known)
         await _insert.run_numbered(self._connection, rows, positions)
         return positions
 
