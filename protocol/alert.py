@@ -163,7 +163,7 @@ def parse_view(body: bytes) -> dict[str, Any]:
     values = BODY.read(body, MAX_ALERT_BODY)
     full = dict(zip(SLOTS, values, strict=True))
     check_tier(full)
-    view = {name: value for name, value in full.items() if value not in ("", [], 0)}
+    view = {name: value for name, value in full.items() if value}  # absent is "", [] or 0
     if "gendered" in view:
         view["gendered"] = True
     return view

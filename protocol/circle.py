@@ -264,6 +264,8 @@ class CircleHistory:
 
     def _check_base(self, statement: Statement, author: NodeId, header: Header) -> None:
         """Check that a void statement gives nobody more than the last one before it that is not void."""
+        if statement.id not in self.lineage.void:
+            return
         base = next(step for step in self.lineage.line(statement) if step.id not in self.lineage.void)
         role = base.role_of(author)
         if role is None:

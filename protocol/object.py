@@ -248,11 +248,11 @@ class SignedObject:
     signature: bytes = field(repr=False)
     salt: bytes = field(repr=False)
     body: bytes = field(repr=False)
+    hash: bytes = field(init=False, repr=False, compare=False)
+    """The header hash: 32 bytes."""
 
-    @property
-    def hash(self) -> bytes:
-        """The header hash: 32 bytes."""
-        return header_hash(self.header_bytes)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", header_hash(self.header_bytes))
 
     def encode(self) -> bytes:
         """Return the content of an envelope.
