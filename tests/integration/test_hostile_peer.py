@@ -116,7 +116,7 @@ REFUSED: dict[str, tuple[Callable[[World], bytes], Defect, str]] = {
     "cut short": (sealed(b"\x94\xc4"), Defect.MALFORMED, ""),
     "not canonical": (sealed(b"\xdc\x00\x04" + msgpack.packb([b"", b"", b"", b""])[1:]), Defect.NOT_CANONICAL, ""),
     "nested": (sealed(b"\x91" * 8 + b"\xc0"), Defect.WRONG_COUNT, "object"),
-    "a map": (sealed(msgpack.packb([{}, b"", b"", b""])), Defect.MALFORMED, ""),
+    "a map": (sealed(msgpack.packb([{}, b"", b"", b""])), Defect.WRONG_TYPE, "header"),
     "too few parts": (sealed(msgpack.packb([b"", b"", b""])), Defect.WRONG_COUNT, "object"),
     "header is junk": (header(lambda _: b"\xc1"), Defect.MALFORMED, ""),
     "header with a map": (header(lambda _: msgpack.packb({"ver": 1})), Defect.MALFORMED, ""),

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from almenara.crypto.random import random_bytes
-from almenara.node.casebook import id_text
+from almenara.node.casebook import id_text, parse_id
 from almenara.node.service import LOCAL
 from almenara.node.transport.errors import Unreachable
 from almenara.protocol.errors import Defect
@@ -22,6 +22,7 @@ from almenara.protocol.object import ObjectType
 from almenara.protocol.session import Outcome
 from almenara.protocol.statement import Role, Statement, found_direct, ranked
 from tests.integration.world import World, attacked
+from tests.support.canaries import Canaries, Search
 from tests.support.hostile import Forger, now_min
 from tests.support.nodes import until
 from tests.support.steps import arrived, send
@@ -351,6 +352,32 @@ def sealed_statement(forger: Forger, statement: Statement) -> bytes:
         lane=0,
     )
     return forger.seal(content, size=MEDIUM, lane=0)
+
+
+# what a member learns
+
+
+@pytest.mark.parametrize("circle", ["circle", "direct"])
+async def test_a_member_that_keeps_every_decrypted_byte_holds_nothing_local(world: World, circle: str) -> None:
+    """Frames after TLS, and what its keys open: the view is there, and none of the case's own texts."""
+    canaries = Canaries(seed=7)
+    blaster = await world.connect()
+    case = canaries.case(consent={"state": "share-network", "basis": "self", "informed": canaries.text()})
+    alert_id = await send(world.alpha, id_text(getattr(world, circle)), case)
+
+    def opened() -> list[bytes]:
+        return [world.mallory.read(envelope) for envelope in blaster.link.pushed]
+
+    async def heard() -> bool:
+        return any(parse_id(alert_id) in content for content in opened())
+
+    await until(heard, "the alert at mallory")
+    await blaster.close()
+    (alert,) = [content for content in opened() if parse_id(alert_id) in content]
+    assert b"legal" in alert
+    assert len(canaries.drawn) > 30
+    everything = [("a frame", frame) for frame in blaster.link.heard] + [("an envelope", one) for one in opened()]
+    assert Search()(everything) == []
 
 
 # removal: last, since it is for good

@@ -22,7 +22,7 @@ from almenara.node.transport.dialer import Dialer
 from almenara.node.transport.door import Door, _certificate_in
 from almenara.protocol.alert import encode_view
 from almenara.protocol.card import parse_prekey
-from almenara.protocol.envelope import Outer, Suite, seal_packet
+from almenara.protocol.envelope import Outer, Suite, open_circle, parse_outer, seal_packet
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.messages import Kind
 from almenara.protocol.object import ObjectType
@@ -159,6 +159,11 @@ class Outlaw:
         known = (one for one in self.statements.values() if one.circle_id == circle_id)
         return max(known, key=lambda one: one.number)
 
+    def read(self, envelope: bytes) -> bytes:
+        """What stands in an envelope that its node could open; nothing for others."""
+        held = self.keyring.open_with(parse_outer(envelope).kid)
+        return open_circle(envelope, held.key) if held else b""
+
     def hold(self, statement: Statement, epoch_key: bytes, carry_secret: bytes) -> Forger:
         """A statement of our own making; whoever is asked to write under it."""
         *_, held = self.keyring.add_statement(statement.circle_id, statement.id, epoch_key)
@@ -174,8 +179,7 @@ class Outlaw:
 
     def forger(self, circle_id: bytes, cls: int = 1) -> Forger:
         """Somebody who writes in this circle, under the newest key held for it."""
-        (statement,) = self.keyring.statements_of(circle_id)
-        held = self.keyring.seal_with(statement, cls)
+        held = self.keyring.seal_with(self.statement(circle_id).id, cls)
         assert held is not None
         return Forger(self, held)
 
