@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help install install-dev lint format test demo messages lock clean
+.PHONY: help install install-dev lint format test demo messages screenshot lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -39,6 +39,9 @@ messages: .venv/.installed-dev ## bring the panel's catalogues up to date with i
 
 bench: .venv/.installed ## rates, latency and memory against their bars; alone on the machine, some minutes
 	$(BIN)/python -m tests.bench $(ARGS)
+
+screenshot: .venv/.installed-dev ## take the README's picture from two real nodes in a real browser
+	PYTHONPATH=. $(BIN)/python tools/screenshot.py
 
 lock: .venv/.installed-dev ## renew the three lock files
 	$(COMPILE) --upgrade --only-build-deps --build-deps-for=editable --output-file=requirements-build.lock pyproject.toml

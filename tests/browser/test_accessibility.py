@@ -93,19 +93,19 @@ def seen(
 def look_at(page: Page, address: str) -> Seen:
     """Load one page, first as it comes, then with everything unfolded for axe."""
     page.goto(address)
-    page.keyboard.press("Tab")
-    first_stop = page.evaluate("() => document.activeElement.getAttribute('href') || ''")
     small = page.evaluate(SMALL_TARGETS.replace("LEAST", str(LEAST_TARGET)))
     overhang = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
     page.evaluate("() => document.querySelectorAll('details:not(.menu)').forEach(one => { one.open = true })")
+    found = faults(page)
+    page.keyboard.press("Tab")  # last: the skip link, once it has the focus, lies over the page
     return Seen(
-        faults=faults(page),
+        faults=found,
         small=small,
         overhang=overhang,
         headings=page.locator("h1").count(),
         mains=page.locator("main").count(),
         landmarks=page.locator("header, nav").count(),
-        first_stop=first_stop,
+        first_stop=page.evaluate("() => document.activeElement.getAttribute('href') || ''"),
     )
 
 
