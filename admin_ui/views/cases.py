@@ -132,15 +132,27 @@ async def _form_page(
 
 
 def words(reader: Reader, problem: dict[str, Any]) -> str:
-    """One problem of a draft in the reader's words."""
-    if problem.get("got") == "nothing" and not problem.get("next"):
+    """One problem of a draft in the reader's words, as it stands under its field."""
+    if is_missing(problem):
         return reader.say(NEEDED)
     return reader.say(problem.get("next") or problem.get("detail") or problem.get("title", ""))
 
 
+def is_missing(problem: dict[str, Any]) -> bool:
+    """Whether the field was simply left empty: then naming it says enough."""
+    return problem.get("got") == "nothing" and not problem.get("next")
+
+
 def _listed(reader: Reader, problems: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
-    """Each problem as (field, its label, what is wrong)."""
-    return [(path := problem.get("field", ""), _label(reader, path), words(reader, problem)) for problem in problems]
+    """Each problem as (field, its label, what is wrong; nothing where it is only missing)."""
+    return [
+        (
+            path := problem.get("field", ""),
+            _label(reader, path),
+            "" if is_missing(problem) else words(reader, problem),
+        )
+        for problem in problems
+    ]
 
 
 def _label(reader: Reader, path: str) -> str:
