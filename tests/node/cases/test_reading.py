@@ -130,7 +130,7 @@ def test_defaults_are_those_of_the_schema() -> None:
         ({"gendered_dimension": "true"}, Kind.WRONG_TYPE, "gendered_dimension", "true"),
         ({"place": {"country": "ZZ"}}, Kind.PLACE_UNKNOWN, "place.country", "ZZ"),
         ({"place": {"country": "Kenya"}}, Kind.PLACE_UNKNOWN, "place.country", "Kenya"),
-        ({"place": {"country": "CO", "admin1": "CO-XXX"}}, Kind.PLACE_UNKNOWN, "place.admin1", "CO-XXX"),
+        ({"place": {"country": "CO", "admin1": "CO-QQQ"}}, Kind.PLACE_UNKNOWN, "place.admin1", "CO-QQQ"),
         ({"place": {"country": "CO", "admin1": "KE-30"}}, Kind.PLACE_UNKNOWN, "place.admin1", "KE-30"),
         ({"place": {"country": "CO", "lat": 2.0}}, Kind.WRONG_TYPE, "place", "an object of 2 fields"),
         ({"place": {"country": "CO", "lat": 91, "lon": 0}}, Kind.WRONG_TYPE, "place.lat", "a number"),
