@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
+import structlog
 from aiohttp import web
 
 from almenara.admin_ui.i18n import choose
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+log = structlog.get_logger()
+
 LANGUAGE_COOKIE = "almenara_language"
 ZONE_COOKIE = "almenara_zone"
 _RANK = {"": 0, "viewer": 1, "case worker": 2, "admin": 3}
@@ -49,6 +53,10 @@ def guarded(route: Route, service: Service, memory: Memory) -> Handler:
             answer = await _answer(route, visit)
         except Problem as problem:
             answer = refused(visit, problem)
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last net: a page, and only the type in the log
+            answer = _our_fault(visit, error)
         if not answer.prepared:
             _remember_visitor(visit, answer)
             dress(answer)
@@ -89,6 +97,12 @@ def refused(visit: Visit, problem: Problem) -> web.Response:
     if problem.kind is Kind.LOCKED:
         return visit.go("/unlock")
     return visit.page("refused.html", status=problem.status, problem=problem)
+
+
+def _our_fault(visit: Visit, error: Exception) -> web.Response:
+    fault = secrets.token_hex(6)
+    log.error("internal", id=fault, error=type(error).__name__)
+    return refused(visit, Problem(Kind.INTERNAL, N_("The id stands in the node's log."), id=fault))
 
 
 async def _arrive(request: web.Request, service: Service, memory: Memory) -> Visit:

@@ -262,3 +262,27 @@ async def test_the_language_is_kept_and_mirrors_the_page(panel: Panel) -> None:
     assert (status, headers["Location"]) == (303, "/settings")
     _, text, _ = await visitor.get("/settings")
     assert '<html lang="ar" dir="rtl">' in text
+
+
+async def test_a_fault_of_ours_is_a_page_with_an_id_and_tells_no_more(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("something confidential")
+
+    visitor = await panel.person("admin")
+    monkeypatch.setattr(panel.service, "recent", broken)
+    status, text, _ = await visitor.get("/inbox")
+    assert status == 500
+    assert "This is our fault" in text
+    assert re.search(r'class="code">[0-9a-f]{12}<', text)
+    assert "confidential" not in text
+
+
+async def test_the_api_keeps_its_own_addresses_and_its_own_form(panel: Panel) -> None:
+    """The panel takes every address that nobody else has, and none of the API's."""
+    visitor = await panel.person("admin")
+    for path in ("/api/v1/nothing", "/api/v1/openapi.json"):
+        _, text, headers = await visitor.get(path)
+        assert "json" in headers["Content-Type"]
+        assert "<html" not in text
