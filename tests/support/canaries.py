@@ -144,13 +144,22 @@ class Search:
     """Looks through bytes; says which kind of canary stands where."""
 
     def __init__(self) -> None:
-        self._patterns = patterns()
+        self._patterns: dict[int, list[tuple[bytes, str]]] = {}
+        for pattern, what in patterns().items():
+            self._patterns.setdefault(_word(pattern), []).append((pattern, what))
 
     def __call__(self, places: Iterable[tuple[str, bytes]]) -> list[str]:
         """Where there is one: `place: script`."""
-        return [
-            f"{where}: {what}"
-            for where, content in places
-            for pattern, what in self._patterns.items()
-            if pattern in content
-        ]
+        return sorted({f"{where}: {what}" for where, content in places for what in self._kinds(content)})
+
+    def _kinds(self, content: bytes) -> Iterator[str]:
+        """Every four bytes in a row are looked up first: thousands of patterns cost no more than one."""
+        for offset in range(4):
+            whole = len(content[offset:]) // 4 * 4
+            words = memoryview(content)[offset : offset + whole].cast("I")
+            for word in {word for word in words if word in self._patterns}:
+                yield from (what for pattern, what in self._patterns[word] if pattern in content)
+
+
+def _word(pattern: bytes) -> int:
+    return memoryview(pattern)[:4].cast("I")[0]
