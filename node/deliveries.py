@@ -10,6 +10,8 @@ from almenara.node.words import N_
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from almenara.crypto.identity import NodeId
     from almenara.node.clock import Clock
     from almenara.node.events import Events
@@ -42,14 +44,18 @@ class Deliveries:
         """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
 
-    async def sent(self, peer: NodeId, envelope_id: bytes) -> None:
-        """The envelope went out on the peer's link."""
-        if self._open.get(envelope_id, {}).get(peer.raw) != "queued":
+    async def sent(self, peer: NodeId, envelope_ids: Collection[bytes]) -> None:
+        """These went out on the peer's link; in one transaction, since each commit waits for the disk."""
+        fresh = [found for found in envelope_ids if self._open.get(found, {}).get(peer.raw) == "queued"]
+        if not fresh:
             return
-        self._open[envelope_id][peer.raw] = "sent"
+        for envelope_id in fresh:
+            self._open[envelope_id][peer.raw] = "sent"
         async with self._store.write() as tx:
-            await tx.deliveries.set(envelope_id, peer.raw, state="sent", sent_at=self._clock())
-        self._events.publish("delivery", envelope_id.hex())
+            for envelope_id in fresh:
+                await tx.deliveries.set(envelope_id, peer.raw, state="sent", sent_at=self._clock())
+        for envelope_id in fresh:
+            self._events.publish("delivery", envelope_id.hex())
 
     async def acknowledged(self, peer: NodeId, outcomes: list[tuple[bytes, Outcome]]) -> None:
         """What a peer said after its commit; only *stored* ends the waiting."""

@@ -271,6 +271,7 @@ class Exchange:
         for row in rows:
             await self._push(lane, row.position, row.envelope_id, row.data)
             self._sent[lane] = row.position
+        await self._desk.deliveries.sent(self.peer, [row.envelope_id for row in rows])
         if len(rows) < limit:
             self._sent[lane] = head  # what is not for this peer, such as its own, is not looked at again
         return bool(rows)
@@ -281,7 +282,6 @@ class Exchange:
             await self._room.wait()
         self._in_flight[lane, position] = envelope_id
         await self._link.send(self._session.push(lane, position, data))
-        await self._desk.deliveries.sent(self.peer, envelope_id)
 
     async def _push_backfill(self) -> bool:
         """What the pump had gone by: first our own unanswered envelopes, then scopes proven late, a page at a time."""
@@ -310,10 +310,13 @@ class Exchange:
             self._backfill.extend((tag, 0) for tag in sorted(fresh - known))
 
     async def _push_again(self, rows: list[LoggedRow]) -> bool:
+        pushed: list[bytes] = []
         for row in rows:
             passed = row.position <= self._sent[row.lane]
             if passed and row.source != self.peer.raw and (row.lane, row.position) not in self._in_flight:
                 await self._push(row.lane, row.position, row.envelope_id, row.data)
+                pushed.append(row.envelope_id)
+        await self._desk.deliveries.sent(self.peer, pushed)
         return True
 
 
