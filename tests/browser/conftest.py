@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.offices import PASSWORD, PERSON, Office, pair
 
@@ -47,6 +47,9 @@ CASE: dict[str, Any] = {
     "occurred_at": "2026-01-20T14:37-05:00",
     "consent": {"state": "share-network", "basis": "self", "recorded_on": "2026-01-20"},
 }
+
+
+expect.set_options(timeout=30_000)  # milliseconds; how long a page may take to show what it should, not a figure
 
 
 @pytest.fixture(scope="session")

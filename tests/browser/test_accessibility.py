@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.browser.offices import Office
 
+pytestmark = pytest.mark.timeout(600)  # nodes, a browser and many pages on one slow machine
+
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LEAST_TARGET = 24  # CSS pixels, WCAG 2.2 §2.5.8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, ZONE
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.timeout(600)  # nodes, a browser and many pages on one slow machine
 
 TITLE = "Men on a motorcycle before the house"
 

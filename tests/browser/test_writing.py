@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import PHONE, sign_in
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from tests.browser.offices import Office
+
+
+pytestmark = pytest.mark.timeout(600)  # nodes, a browser and many pages on one slow machine
 
 
 def circle_of(office: Office, name: str) -> str:
