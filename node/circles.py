@@ -10,41 +10,38 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara.crypto.identity import NodeId
-from almenara.node import models
 from almenara.node.casebook import id_text
 from almenara.node.circle import GONE, JOINED, Circle, CircleState, place_of, restore, statement_row
 from almenara.node.clock import Clock, minute_of
 from almenara.node.early import EarlyPackets
-from almenara.node.problem import Kind, Problem
+from almenara.node.register import Register
 from almenara.node.standing import Standing
 from almenara.node.storage.rows import CircleRow, StatementRow
-from almenara.node.words import N_
 from almenara.protocol.circle import CircleHistory
 from almenara.protocol.errors import Defect, LocalError, ProtocolError, RemoteError
 from almenara.protocol.invite import parse_leave
 from almenara.protocol.keys import KEEP_DAYS, SignedKeyPacket, parse_key_packet
 from almenara.protocol.limits import MINUTES_PER_DAY
-from almenara.protocol.object import Header, ObjectType, SignedObject, verify_object
+from almenara.protocol.object import ObjectType, SignedObject, verify_object
 from almenara.protocol.statement import Statement, check_statement_header, parse_statement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from almenara.node.cards import Cards
     from almenara.node.epochs import Epochs
     from almenara.node.events import Events
     from almenara.node.keyring import Keyring
+    from almenara.node.models import MemberState
     from almenara.node.storage.engine import Store, Transaction
     from almenara.protocol.card import Introduction
 
     Handler = Callable[[Transaction, NodeId, bytes], Awaitable[None]]
 
-WAIT_FOR_STEWARD = N_("Wait until a steward's node has been connected, then send.")
-
 log = structlog.get_logger()
 
 
-class Circles:
+class Circles(Register):
     """State and effects.
 
     After a commit, `on_scopes` and `on_growth` tell the links that scopes or log have changed, `on_cards` that somebody
@@ -55,11 +52,9 @@ class Circles:
     def __init__(
         self, store: Store, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Clock, events: Events
     ) -> None:
-        self.own, self.cards, self._store = cards.own, cards, store
-        self._keyring, self._epochs, self._clock, self._events = keyring, epochs, clock, events
+        super().__init__(cards, keyring)
+        self._store, self._epochs, self._clock, self._events = store, epochs, clock, events
         self._early, self._standing = EarlyPackets(keyring), Standing(cards.own, keyring, clock)
-        self._circles: dict[bytes, Circle] = {}
-        self.verified: set[bytes] = set()  # peers in state verified
         self.handlers: dict[ObjectType, Handler] = {}
         self._turn = asyncio.Lock()
         self._stale = False  # memory may say more than the database: a change is under way, or failed
@@ -113,107 +108,6 @@ class Circles:
         self._keyring.load(await tx.keys.all(), rows, await tx.prekeys.own())
         self._early.load(rows)
 
-    # what others ask
-
-    def known(self, circle_id: bytes) -> Circle | None:
-        """A circle, whatever its state."""
-        return self._circles.get(circle_id)
-
-    def __iter__(self) -> Iterator[Circle]:
-        return iter(list(self._circles.values()))
-
-    def find(self, circle_id: bytes) -> Circle:
-        """Raises `Problem(NOT_FOUND)`."""
-        circle = self._circles.get(circle_id)
-        if circle is None:
-            raise Problem(Kind.NOT_FOUND, field="circle_id")
-        return circle
-
-    def active(self, circle_id: bytes) -> Circle:
-        """A circle we can send in. Raises `Problem`: NOT_FOUND, NOT_READY, PEER_NOT_VERIFIED."""
-        circle = self.find(circle_id)
-        if circle.row.state != "active":
-            raise Problem(
-                Kind.NOT_READY,
-                N_("We are not an active member of this circle."),
-                field="circle_id",
-                expected="active",
-                got=circle.row.state,
-                next=N_("Accept the invitation, and wait for the key."),
-            )
-        if circle.direct and self.peer_of(circle).raw not in self.verified:
-            raise Problem(Kind.PEER_NOT_VERIFIED, field="circle_id")
-        return circle
-
-    def direct_with(self, peer: NodeId) -> Circle | None:
-        """The direct circle with a peer that is in use."""
-        return next((c for c in self._directs(peer) if c.row.state == "active"), None)
-
-    def _directs(self, peer: NodeId) -> list[Circle]:
-        return [circle for circle in self if circle.direct and circle.row.peer == peer.raw]
-
-    def peer_of(self, circle: Circle) -> NodeId:
-        """The other one in a direct circle."""
-        return next(node for node, _ in circle.current.members if node != self.own)
-
-    def recipients(self, circle: Circle) -> list[NodeId]:
-        """Everybody but us who holds, or is being given, the current key."""
-        return [node for node in circle.history.recipients() if node != self.own]
-
-    def hold_reasons(self, circle: Circle) -> tuple[NodeId, ...]:
-        """Who could read, although out, what we would send now (PROTOCOL §5.5)."""
-        return circle.history.hold_reasons(self._keyring.statements())
-
-    def sendable(self, circle: Circle) -> bytes:
-        """The statement to seal under (PROTOCOL §5.5).
-
-        Raises `Problem(NOT_READY)` while somebody who is out could read it.
-        """
-        waiting = Problem(
-            Kind.NOT_READY,
-            N_("The circle is getting a new key, because a member has left or was removed."),
-            field="circle_id",
-            next=WAIT_FOR_STEWARD,
-        )
-        statement = self.newest_held(circle)
-        if statement is None or self.hold_reasons(circle):
-            raise waiting
-        return statement.id
-
-    def newest_held(self, circle: Circle) -> Statement | None:
-        """The latest winning statement whose key we hold, whoever else can read under it."""
-        return circle.history.sendable(self._keyring.statements())
-
-    def title(self, circle: Circle) -> str:
-        """The circle's name; a direct one is called after the peer."""
-        return self.cards.name(self.peer_of(circle)) if circle.direct else circle.current.name
-
-    def tier(self, circle_id: bytes) -> int:
-        """The tier its views must have."""
-        return self.find(circle_id).tier
-
-    def is_verified(self, node: NodeId) -> bool:
-        """Whether a person of ours has compared codes with it."""
-        return node.raw in self.verified
-
-    def as_recipient(self, node: NodeId) -> models.Recipient:
-        """A recipient by name, for the preview."""
-        profile = self.cards.profile(node)
-        return models.Recipient(
-            node_id=node.text,
-            name=self.cards.name(node),
-            kind=profile.kind if profile else "organisation",
-            country=(profile.country or None) if profile else None,
-            verified=self.is_verified(node),
-        )
-
-    def check_author(self, header: Header, header_hash: bytes) -> None:
-        """PROTOCOL §5.6, all but the signature. Raises `RemoteError`."""
-        circle = self._circles.get(header.circle)
-        if circle is None:
-            raise RemoteError(Defect.WRONG_CIRCLE, "circle")
-        circle.history.check_author(header, header_hash)
-
     # keys that arrive
 
     async def take_packet(self, tx: Transaction, content: bytes, source: NodeId) -> None:
@@ -228,7 +122,8 @@ class Circles:
         if circle is None:
             self._check_beginning(signed, source)
         elif circle.row.state not in JOINED:
-            raise RemoteError(Defect.NOT_ALLOWED, "circle", "a circle we have joined and not left")
+            log.info("key-not-wanted", peer=source.short)  # we have left, or not said yes: no offence of the giver
+            return
         statement = await self._known_statement(tx, signed.packet.statement[:16])
         if circle is not None and statement is not None:
             await self._use_packet(tx, circle, statement, signed)
@@ -438,7 +333,7 @@ class Circles:
         await self._epochs.issue(tx, circle.history)
         await self.follow(tx, circle)
 
-    async def set_member(self, tx: Transaction, circle: Circle, node: NodeId, state: models.MemberState) -> None:
+    async def set_member(self, tx: Transaction, circle: Circle, node: NodeId, state: MemberState) -> None:
         """Record what a node answered, or that we took an invitation back."""
         await self._standing.set_member(tx, circle, node, state)
         self._changed(circle.id)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.circles import WAIT_FOR_STEWARD
 from almenara.node.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, minute_of
+from almenara.node.register import WAIT_FOR_STEWARD
 from almenara.node.words import N_
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text
-from almenara.node.circles import WAIT_FOR_STEWARD
+from almenara.node.register import WAIT_FOR_STEWARD
 from almenara.node.words import N_
 from almenara.protocol.statement import Role
 from almenara.protocol.vocabulary import TLP

@@ -43,13 +43,15 @@ class Standing:
         return "active" if present and self._keyring.holds(circle.current.id) else state
 
     def _is_out(self, circle: Circle) -> bool:
-        """Whoever has just accepted may still be out by a removal that is older than the invitation."""
+        """Whoever has accepted is out only if a statement after the invitation had let it in.
+
+        Before that, removals are older, or stand for one on a losing branch so that the next statement can admit us.
+        """
         if self._own not in circle.history.out:
             return False
-        if circle.row.state == "active":
-            return True
-        removal, shown = circle.removal_of(self._own), circle.history.find(circle.shown)
-        return removal is not None and shown is not None and removal.number > shown.number
+        shown = circle.history.find(circle.shown)
+        later = [step for step in circle.history.chain if shown is None or step.number > shown.number]
+        return circle.row.state == "active" or any(self._own in step.roles for step in later)
 
     async def _follow_members(self, tx: Transaction, circle: Circle) -> None:
         held = {member.node_id: member for member in await tx.circles.members(circle.id)}

@@ -177,3 +177,28 @@ async def test_a_statement_of_a_steward_whose_clock_is_ahead_has_its_own_minute(
     mesh.advance(minutes=-30)
     await join(mesh, alpha, circle, gamma)
     assert same(circle, alpha, beta, gamma)
+
+
+async def test_a_removal_that_only_opens_the_way_back_does_not_end_our_yes(mesh: Mesh) -> None:
+    """Told of it by a member who does not know yet what follows: the newcomer still waits for its key."""
+    alpha, beta, _, delta, circle = await two_stewards(mesh)
+    alpha.online = False
+    await beta.service.remove_from_circle(LOCAL, circle, delta.text)
+    await alpha.service.remove_from_circle(LOCAL, circle, delta.text)
+    alpha.online = True
+    await mesh.flow()
+    await invite(alpha, circle, delta)
+    await mesh.flow()
+    await accept(delta, circle)
+    beta.online = False
+    await mesh.push(delta, alpha)
+    *_, opening, _ = alpha.circle(circle).history.chain
+    assert opening.cuts_of(delta.id) is not None
+    async with alpha.store.read() as tx:
+        content = await tx.statements.content(opening.id)
+    async with delta.node.circles.change() as tx:
+        await delta.node.keydesk._take_object(tx, content)
+    assert await delta.state(circle) == "accepted"
+    beta.online = True
+    await mesh.flow()
+    assert await delta.state(circle) == "active"
