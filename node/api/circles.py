@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from almenara.node import models
-from almenara.node.api.route import Call, Route
+from almenara.node.api.route import Call, Query, Route
 
 
 async def create(call: Call) -> models.Circle:
@@ -22,7 +22,8 @@ async def circles(call: Call) -> models.Circles:
 
 async def invite(call: Call) -> models.MemberChanged:
     """Ask a verified peer to join."""
-    return await call.service.invite_to_circle(call.actor, call.path("circle_id"), call.path("node_id"))
+    role = call.request.query.get("role", "member")
+    return await call.service.invite_to_circle(call.actor, call.path("circle_id"), call.path("node_id"), role)
 
 
 async def remove(call: Call) -> models.MemberChanged:
@@ -59,6 +60,13 @@ ROUTES = (
         handle=invite,
         answers=models.MemberChanged,
         summary="Ask a verified peer to join a circle whose steward we are",
+        query=(
+            Query(
+                name="role",
+                summary="What it may do: a steward also issues statements, a subscriber does not author alerts",
+                schema={"type": "string", "enum": ["steward", "member", "subscriber"], "default": "member"},
+            ),
+        ),
     ),
     Route(
         method="DELETE",

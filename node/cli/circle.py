@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIERS = ("partner", "network", "international")
+ROLES = ("steward", "member", "subscriber")
 
 
 @click.group()
@@ -40,10 +41,12 @@ def create(home: Path, name: str, tier: str, max_tlp: str | None, retention_days
 @circle.command()
 @click.argument("circle_id", metavar="CIRCLE")
 @click.argument("node_id", metavar="ID")
+@click.option("--role", type=click.Choice(ROLES), default="member", show_default=True, help="What it may do here")
 @common
-def invite(home: Path, circle_id: str, node_id: str, as_json: bool) -> None:
+def invite(home: Path, circle_id: str, node_id: str, role: str, as_json: bool) -> None:
     """Ask a verified peer to join."""
-    emit(ask(home, "POST", "circles", circle_id, "members", node_id), as_json, "circle")
+    told = ask(home, "POST", "circles", circle_id, "members", node_id, query=f"?role={role}")
+    emit(told, as_json, "member")
 
 
 @circle.command()
@@ -52,7 +55,7 @@ def invite(home: Path, circle_id: str, node_id: str, as_json: bool) -> None:
 @common
 def remove(home: Path, circle_id: str, node_id: str, as_json: bool) -> None:
     """Take a member out and renew the key."""
-    emit(ask(home, "DELETE", "circles", circle_id, "members", node_id), as_json, "circle")
+    emit(ask(home, "DELETE", "circles", circle_id, "members", node_id), as_json, "member")
 
 
 @circle.command()
@@ -60,7 +63,7 @@ def remove(home: Path, circle_id: str, node_id: str, as_json: bool) -> None:
 @common
 def accept(home: Path, circle_id: str, as_json: bool) -> None:
     """Accept an invitation; returns when the key has come, or after 10 seconds as `accepted`."""
-    emit(ask(home, "POST", "circles", circle_id, "accept"), as_json, "circle")
+    emit(ask(home, "POST", "circles", circle_id, "accept"), as_json, "standing")
 
 
 @circle.command()
@@ -68,7 +71,7 @@ def accept(home: Path, circle_id: str, as_json: bool) -> None:
 @common
 def leave(home: Path, circle_id: str, as_json: bool) -> None:
     """Leave a circle; what came stays, no new key comes."""
-    emit(ask(home, "POST", "circles", circle_id, "leave"), as_json, "circle")
+    emit(ask(home, "POST", "circles", circle_id, "leave"), as_json, "standing")
 
 
 @circle.command("list")

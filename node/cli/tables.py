@@ -68,17 +68,30 @@ def _status(told: Told) -> RenderableType:
     return Group(_object(flat), problems)
 
 
+def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> RenderableType:
+    """One block of lines for each: identifiers of 56 letters leave no room for columns."""
+    found: list[RenderableType] = []
+    for block in blocks:
+        found += [Text(""), _pairs(block)]
+    return Group(*found[1:]) if found else Text(empty)
+
+
 def _peers(told: Told) -> RenderableType:
     columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
-    return _rows(columns, (_picked(peer, *columns) for peer in told["peers"]), "No peers yet: almenara invite")
+    blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
+    return _blocks(blocks, "No peers yet: almenara invite")
+
+
+def _circle(told: Told) -> RenderableType:
+    names = ("name", "kind", "tier", "state", "max_tlp", "retention_days", "circle_id")
+    members = [f"{one['name']} ({one['role']}, {one['state']})" for one in told.get("members", [])]
+    return _pairs([*((name.replace("_", " "), told.get(name)) for name in names), ("members", members)])
 
 
 def _circles(told: Told) -> RenderableType:
-    rows = (
-        [*_picked(one, "name", "tier", "state", "max_tlp"), [m["name"] for m in one["members"]], one["circle_id"]]
-        for one in told["circles"]
-    )
-    return _rows(("name", "tier", "state", "ceiling", "members", "id"), rows, "No circles yet: almenara circle create")
+    circles = [_circle(one) for one in told["circles"]]
+    spaced = [part for one in circles for part in (Text(""), one)][1:]
+    return Group(*spaced) if spaced else Text("No circles yet: almenara circle create")
 
 
 def _cases(told: Told) -> RenderableType:
@@ -142,5 +155,6 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "inbox": _inbox,
     "alert": _alert,
     "preview": _preview,
-    **dict.fromkeys(("peer", "circle", "case", "sent", "person", "node"), _object),
+    "circle": _circle,
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node"), _object),
 }

@@ -33,7 +33,7 @@ ASKS = [
         "/circles",
         {"name": "a", "tier": "partner", "max_tlp": "TLP:RED", "retention_days": 9},
     ),
-    (["circle", "invite", "c", "n"], "POST", "/circles/c/members/n", None),
+    (["circle", "invite", "c", "n"], "POST", "/circles/c/members/n?role=member", None),
     (["circle", "remove", "c", "n"], "DELETE", "/circles/c/members/n", None),
     (["circle", "accept", "c"], "POST", "/circles/c/accept", None),
     (["circle", "leave", "c"], "POST", "/circles/c/leave", None),

@@ -23,7 +23,10 @@ STATUS = {
 PEER = {"node_id": ID, "name": "beta", "state": "blocked", "code": "1234 5678 9012", "connected": False, **NEXT}
 CIRCLE = {
     "circle_id": "c1", "name": "c-andes", "tier": "network", "max_tlp": "TLP:RED", "retention_days": 90,
-    "state": "active", "members": [{"name": "alpha"}, {"name": "beta"}],
+    "state": "active",
+    "members": [
+        {"name": "alpha", "role": "steward", "state": "active"}, {"name": "beta", "role": "member", "state": "active"}
+    ],
 }  # fmt: skip
 CASE = {"case_id": "k1", "state": "draft", "title": "قضية", "updated_at": "2026-11-20", "sent": 0}
 RECIPIENT = {"node_id": ID, "name": "beta", "state": "failed", "sent_at": "2026-11-20", **NEXT}
@@ -33,7 +36,7 @@ SHOWN = [
     (["peers"], {"peers": [PEER]}, ["beta", "blocked", "1234 5678 9012", ID, "no route", "check the address"]),
     (["peers"], {"peers": []}, ["almenara invite"]),
     (["peers", "confirm", "n"], {"node_id": ID, "state": "waiting"}, [ID, "waiting"]),
-    (["circle", "list"], {"circles": [CIRCLE]}, ["c-andes", "network", "TLP:RED", "alpha, beta", "c1"]),
+    (["circle", "list"], {"circles": [CIRCLE]}, ["c-andes", "network", "TLP:RED", "alpha (steward, active)", "beta (member, active)", "c1"]),
     (["circle", "list"], {"circles": []}, ["almenara circle create"]),
     (["circle", "create", "a", "--tier", "network"], CIRCLE, ["c-andes", "c1"]),
     (["case", "list"], {"cases": [CASE]}, ["k1", "draft", "قضية"]),
