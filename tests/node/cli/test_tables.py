@@ -36,7 +36,11 @@ SHOWN = [
     (["peers"], {"peers": [PEER]}, ["beta", "blocked", "1234 5678 9012", ID, "no route", "check the address"]),
     (["peers"], {"peers": []}, ["almenara invite"]),
     (["peers", "confirm", "n"], {"node_id": ID, "state": "waiting"}, [ID, "waiting"]),
-    (["circle", "list"], {"circles": [CIRCLE]}, ["c-andes", "network", "TLP:RED", "alpha (steward, active)", "beta (member, active)", "c1"]),
+    (
+        ["circle", "list"],
+        {"circles": [CIRCLE]},
+        ["c-andes", "network", "TLP:RED", "alpha (steward, active)", "beta (member, active)", "c1"],
+    ),
     (["circle", "list"], {"circles": []}, ["almenara circle create"]),
     (["circle", "create", "a", "--tier", "network"], CIRCLE, ["c-andes", "c1"]),
     (["case", "list"], {"cases": [CASE]}, ["k1", "draft", "قضية"]),
