@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from almenara.node import models
 
 ADDRESS_HEADER = "Almenara-Address"  # where this form is from now on; htmx's own header would write to the storage
+LISTS = frozenset(part.path for group in GROUPS for part in group.fields if isinstance(part, Items))
 NEEDED = N_("This is needed before the case can be shared.")
 
 
@@ -126,7 +127,7 @@ async def _form_page(
         own_offset=_own_offset(visit.reader),
         opened=lambda group: any(part.path.split(".")[0] in document for part in group.fields),
         problems=_listed(visit.reader, problems),
-        problem_of={problem["field"]: words(visit.reader, problem) for problem in problems if "field" in problem},
+        problem_of={control_of(problem.get("field", "")): words(visit.reader, problem) for problem in problems},
         most_threats=MOST_THREATS,
     )
 
@@ -147,7 +148,7 @@ def _listed(reader: Reader, problems: list[dict[str, Any]]) -> list[tuple[str, s
     """Each problem as (field, its label, what is wrong; nothing where it is only missing)."""
     return [
         (
-            path := problem.get("field", ""),
+            path := control_of(problem.get("field", "")),
             _label(reader, path),
             "" if is_missing(problem) else words(reader, problem),
         )
@@ -155,12 +156,22 @@ def _listed(reader: Reader, problems: list[dict[str, Any]]) -> list[tuple[str, s
     ]
 
 
+def control_of(path: str) -> str:
+    """Give the control a problem is shown at: of a whole part that is missing or wrong, its first."""
+    plain = _without_numbers(path)
+    if plain in FIELDS or path in LISTS:
+        return path
+    first = next((name for name in FIELDS if name.startswith(f"{plain}.")), plain)
+    return path + first.removeprefix(plain)
+
+
 def _label(reader: Reader, path: str) -> str:
-    plain = ".".join(step for step in path.split(".") if not step.isdecimal())
-    field = FIELDS.get(plain)
-    if field is None:  # a whole part is missing: its first field stands for it
-        field = next((one for name, one in FIELDS.items() if name.startswith(f"{plain}.")), None)
+    field = FIELDS.get(_without_numbers(path))
     return reader.say(field.label) if field else path
+
+
+def _without_numbers(path: str) -> str:
+    return ".".join(step for step in path.split(".") if not step.isdecimal())
 
 
 def _part(document: dict[str, Any], name: str) -> dict[str, Any]:

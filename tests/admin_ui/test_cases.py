@@ -82,6 +82,17 @@ async def test_an_incomplete_case_is_kept_and_each_problem_is_tied_to_its_field(
     assert case.state == "draft"
 
 
+async def test_every_problem_leads_to_a_control_that_is_there(panel: Panel) -> None:
+    """A part that is missing whole is shown at its first control."""
+    visitor = await panel.person("case worker")
+    _, text, _ = await visitor.post("/cases/new", {"form_key": await form_key(visitor), "title": "T"})
+    links = re.findall(r'<li><a href="#([^"]+)">', text)
+    assert {"f-place.country", "f-consent.state", "f-threats"} <= set(links)
+    for link in links:
+        assert text.count(f'id="{link}"') == 1, link
+        assert f'id="{link}-problem"' in text, link
+
+
 async def test_a_session_that_ended_loses_nothing_that_stands_in_the_form(panel: Panel) -> None:
     """The page stays as it is and says how to go on; after signing in again it saves."""
     visitor = await panel.person("case worker")
