@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import msgpack
@@ -208,6 +209,30 @@ async def test_a_bad_envelope_is_put_aside_with_its_reason_and_the_next_one_arri
         assert row is not None
         assert (row.reason, row.peer, row.size) == (str(defect), world.mallory.own.raw, len(bad))
         assert row.field == where
+
+
+async def test_of_a_thousand_mutated_objects_none_is_accepted(world: World) -> None:
+    """A bit flipped, a byte gone, a byte too many, anywhere in a good object that is then sealed as it should be."""
+    rng = Random(1)
+    forger = world.mallory.forger(world.circle)
+    content = forger.content(GOOD_BODY)
+    before = await world.inbox()
+    outcomes = await world.push(*[forger.seal(mutated(content, rng)) for _ in range(1000)])
+    assert Outcome.STORED not in outcomes
+    assert await world.inbox() == before
+    assert await world.push(forger.seal(content)) == [Outcome.STORED]
+
+
+def mutated(content: bytes, rng: Random) -> bytes:
+    """The same bytes but for one place."""
+    at = rng.randrange(len(content))
+    return rng.choice(
+        (
+            content[:at] + bytes([content[at] ^ 1 << rng.randrange(8)]) + content[at + 1 :],
+            content[:at] + content[at + 1 :],
+            content[:at] + rng.randbytes(1) + content[at:],
+        )
+    )
 
 
 HELD: dict[str, Callable[[World], bytes]] = {

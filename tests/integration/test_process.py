@@ -158,8 +158,8 @@ class Receiver:
             await sender.learn(service)
         return cls(office, sender, sender.forger(circle))
 
-    async def blast(self, seconds: float) -> None:
-        """Send without end, kill the node after some time, and note what it had acknowledged."""
+    async def blast(self, count: int) -> None:
+        """Send without end, kill the node after so many acknowledgements, and note all that came."""
         assert self.office.process is not None
         self.sender.dialer = Dialer(self.sender.door)
         at = load_config(Home(self.office.home)).peer.listen
@@ -169,11 +169,14 @@ class Receiver:
         await blaster.greet()
         first = len(self.forger.sent)
         pushing = asyncio.create_task(self._push(blaster))
-        await asyncio.sleep(seconds)
+
+        async def enough() -> bool:
+            return len(blaster.outcomes) >= count
+
+        await until(enough, f"{count} acknowledgements")
         self.office.process.kill()
-        await asyncio.gather(blaster._reader, return_exceptions=True)
         pushing.cancel()
-        await asyncio.gather(pushing, return_exceptions=True)
+        await asyncio.gather(pushing, blaster._reader, return_exceptions=True)
         for position, outcome in blaster.outcomes.items():
             assert outcome is Outcome.STORED
             self.acknowledged.add(self.forger.sent[first + position - 1])
@@ -188,7 +191,7 @@ def test_killed_in_the_middle_of_it_the_node_has_everything_that_it_acknowledged
     """Three times, at a moment nobody chose: it starts again, nothing acknowledged is missing or there twice."""
     for _ in range(KILLS):
         before = len(receiver.acknowledged)
-        asyncio.run(receiver.blast(random.uniform(0.2, 0.6)))
+        asyncio.run(receiver.blast(random.randint(1, 300)))
         assert receiver.office.stop() == -signal.SIGKILL
         receiver.office.start()
         receiver.office.ready()
