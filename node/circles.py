@@ -23,7 +23,7 @@ from almenara.protocol.invite import parse_leave
 from almenara.protocol.keys import KEEP_DAYS, SignedKeyPacket, parse_key_packet
 from almenara.protocol.limits import MINUTES_PER_DAY
 from almenara.protocol.object import ObjectType, SignedObject, verify_object
-from almenara.protocol.statement import Statement, check_statement_header, parse_statement
+from almenara.protocol.statement import Role, Statement, check_statement_header, parse_statement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -228,19 +228,37 @@ class Circles(Register):
         return circle
 
     async def invited(self, tx: Transaction, statement: Statement, by: NodeId) -> None:
-        """A steward among our peers asks us in, anew if we have been in before; we trust what it shows."""
+        """A steward among our peers asks us in, anew if we have been in before; we trust what it shows.
+
+        Nobody signed that statement for us, so into a circle we know only a steward we know it by may ask: else any
+        peer could put a branch of its own over it. An invitation that nobody has answered gives way to another's.
+        Raises `RemoteError(NOT_ALLOWED)`.
+        """
         circle = self._circles.get(statement.circle_id)
-        if circle is None:
+        known = circle is not None and self._is_steward(circle, by)
+        answered = circle is not None and (circle.row.joined_at is not None or circle.row.state == "accepted")
+        if circle is not None and (circle.direct or (answered and not known)):
+            raise RemoteError(Defect.NOT_ALLOWED, "statement", "a steward that we know this circle by")
+        if circle is None or not known:
             await self.begin(tx, statement, "invited", invited_by=by)
         elif circle.row.state != "active" or self._shows_us_out(circle, statement):
-            circle.history.trust(statement)
-            await tx.statements.put_content(statement_row(statement, b"", self._clock()))
-            state = "accepted" if circle.row.state == "accepted" else "invited"
-            if statement.id != circle.shown:
-                circle.row = replace(circle.row, anchor=circle.row.anchor + statement.id)
-            circle.row = replace(circle.row, state=state, invited_by=by.raw)
-            await tx.circles.put(circle.row)
+            await self._invited_again(tx, circle, statement, by)
         self._changed(statement.circle_id)
+
+    async def _invited_again(self, tx: Transaction, circle: Circle, statement: Statement, by: NodeId) -> None:
+        circle.history.trust(statement)
+        await tx.statements.put_content(statement_row(statement, b"", self._clock()))
+        state = "accepted" if circle.row.state == "accepted" else "invited"
+        if statement.id != circle.shown:
+            circle.row = replace(circle.row, anchor=circle.row.anchor + statement.id)
+        circle.row = replace(circle.row, state=state, invited_by=by.raw)
+        await tx.circles.put(circle.row)
+
+    @staticmethod
+    def _is_steward(circle: Circle, node: NodeId) -> bool:
+        """In any statement that is valid here, and not out since."""
+        valid = circle.history.lineage.valid.values()
+        return node not in circle.history.out and any(step.role_of(node) is Role.STEWARD for step in valid)
 
     def _shows_us_out(self, circle: Circle, statement: Statement) -> bool:
         """An invitation may come before the news that we were removed, or let in on a branch that lost."""

@@ -9,10 +9,13 @@ import pytest
 from almenara.node.models import CircleNew
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL
+from almenara.protocol.invite import Invite
+from almenara.protocol.object import ObjectType
+from almenara.protocol.statement import Role, Statement, Tier
 from tests.support.circles import accept, found, invite, join
 
 if TYPE_CHECKING:
-    from tests.support.mesh import Mesh
+    from tests.support.mesh import Mesh, Office
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -281,3 +284,79 @@ async def test_terms_no_group_may_have_are_refused_with_their_field(
         await alpha.service.create_circle(LOCAL, CircleNew(**({"name": "c", "tier": "network"} | changes)))  # type: ignore[arg-type]
     assert (caught.value.kind, caught.value.field) == (kind, field)
     assert (await alpha.service.circles(LOCAL)).circles == []
+
+
+async def forged_invitation(by: Office, to: Office, circle_id: bytes) -> None:
+    """A peer asks into a circle it has no say in, showing a statement of its own making, far ahead of the real one."""
+    statement = Statement(
+        circle=circle_id,
+        number=10_000,
+        parent=bytes(16),
+        issuer=by.id,
+        issued_min=by.mesh.now // 60_000,
+        name="c-andes",
+        tier=Tier.NETWORK,
+        max_tlp=3,
+        retention_days=90,
+        members=((by.id, Role.STEWARD),),
+        key_commit=bytes(32),
+        carry_commit=bytes(32),
+    )
+    direct = by.node.circles.direct_with(to.id)
+    assert direct is not None
+    async with by.node.circles.change() as tx:
+        body = Invite(statement=statement, role=Role.MEMBER).encode()
+        await by.node.groups._post(tx, direct, ObjectType.INVITE, body, by.node.circles.sendable(direct))
+
+
+@pytest.mark.parametrize("state", ["active", "accepted", "left", "removed"])
+async def test_a_peer_cannot_put_its_own_branch_over_a_circle_we_know(mesh: Mesh, state: str) -> None:
+    """Whatever our standing there: the forged statement is not trusted, and the real circle goes on."""
+    alpha, beta, mallory = [await mesh.office(name) for name in ("alpha", "beta", "mallory")]
+    await mesh.pair(alpha, beta)
+    await mesh.pair(mallory, beta)
+    circle = await found(alpha)
+    if state == "accepted":
+        await invite(alpha, circle, beta)
+        await mesh.flow()
+        await accept(beta, circle)
+    else:
+        await join(mesh, alpha, circle, beta)
+    if state == "left":
+        await beta.service.leave_circle(LOCAL, circle)
+    if state == "removed":
+        await alpha.service.remove_from_circle(LOCAL, circle, beta.text)
+        await mesh.flow()
+    before = mesh.knowledge(beta)
+    await forged_invitation(mallory, beta, beta.circle(circle).id)
+    await mesh.push(mallory, beta)
+    assert mesh.knowledge(beta) == before
+    assert ("quarantine", "mallory") in {(p.code, p.name) for p in (await beta.service.status(LOCAL)).problems}
+    await mesh.flow()
+    assert await beta.state(circle) == ("active" if state == "accepted" else state)
+
+
+async def test_a_direct_circle_is_not_replaced_by_an_invitation(mesh: Mesh) -> None:
+    """Though both its members are stewards."""
+    alpha, beta = await mesh.office("alpha"), await mesh.office("beta")
+    await mesh.pair(alpha, beta)
+    direct = await alpha.direct(beta)
+    await forged_invitation(alpha, beta, alpha.circle(direct).id)
+    before = mesh.knowledge(beta)
+    await mesh.flow()
+    assert mesh.knowledge(beta) == before
+
+
+async def test_a_forged_invitation_that_comes_first_does_not_keep_the_real_one_out(mesh: Mesh) -> None:
+    """As long as nobody has answered, the next one takes its place whole."""
+    alpha, beta, mallory = [await mesh.office(name) for name in ("alpha", "beta", "mallory")]
+    await mesh.pair(alpha, beta)
+    await mesh.pair(mallory, beta)
+    circle = await found(alpha)
+    await forged_invitation(mallory, beta, alpha.circle(circle).id)
+    await mesh.flow()
+    assert await beta.state(circle) == "invited"
+    await join(mesh, alpha, circle, beta)
+    assert beta.circle(circle).current.id == alpha.circle(circle).current.id
+    await beta.restart()
+    assert beta.circle(circle).current.id == alpha.circle(circle).current.id
