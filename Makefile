@@ -28,20 +28,20 @@ format: .venv/.installed-dev ## let ruff repair and format
 	$(BIN)/ruff format
 
 test: .venv/.installed-dev ## the whole suite; ARGS goes to pytest
-	tools/system-packages
+	.ci/system-packages
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 demo: .venv/.installed ## three nodes on this machine; ARGS=--check asserts and ends
 	$(BIN)/almenara demo $(ARGS)
 
 messages: .venv/.installed-dev ## bring the panel's catalogues up to date with its sentences
-	$(BIN)/python tools/messages.py
+	$(BIN)/python .ci/messages.py
 
 bench: .venv/.installed ## rates, latency and memory against their bars; alone on the machine, some minutes
 	$(BIN)/python -m tests.bench $(ARGS)
 
 screenshot: .venv/.installed-dev ## take the README's picture from two real nodes in a real browser
-	PYTHONPATH=. $(BIN)/python tools/screenshot.py
+	PYTHONPATH=. $(BIN)/python .ci/screenshot.py
 
 lock: .venv/.installed-dev ## renew the three lock files
 	$(COMPILE) --upgrade --only-build-deps --build-deps-for=editable --output-file=requirements-build.lock pyproject.toml

@@ -1,4 +1,4 @@
-"""Names of regions: ISO 3166-2 codes in the words of their own country (tools/build_area_names.py)."""
+"""Names of regions: ISO 3166-2 codes in the words of their own country (.ci/build_area_names.py)."""
 
 from __future__ import annotations
 

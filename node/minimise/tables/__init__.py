@@ -1,1 +1,1 @@
-"""Packed tables of places, built by tools/build_places.py; ATTRIBUTION.md names their sources."""
+"""Packed tables of places, built by .ci/build_places.py; ATTRIBUTION.md names their sources."""

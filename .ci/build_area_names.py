@@ -1,7 +1,7 @@
 """Build admin_ui/areas.json, the names of ISO 3166-2 areas, from npm iso-3166. Run by hand; the result is committed.
 
     npm pack iso-3166@4.4.0            # and unpack it
-    python tools/build_area_names.py package/2.js
+    python .ci/build_area_names.py package/2.js
 
 Only the codes a case can name stand in it: those without a parent, as in node/minimise/tables/areas.json.
 """
