@@ -40,7 +40,7 @@ async def round_of(stream: Stream, receiver: Receiver, verifier: Verifier, count
 
 async def fill(author: Author, receiver: Receiver, held: int) -> None:
     """Bring a node up to `held` alerts, by the way that alerts come."""
-    async with author.stream(receiver.listen) as stream:
+    async with author.stream(receiver) as stream:
         while (missing := held - receiver.held()) > 0:
             await stream.push(stream.seal(min(missing, FILL_STEP)))
 
@@ -81,7 +81,7 @@ async def compare(
     """Push to a node that holds few alerts and to one that holds many, in turn, so that both see the same machine."""
     shares = {True: Shares(), False: Shares()}
     with Verifier(core) as verifier:
-        async with few[0].stream(few[1].listen) as to_few, many[0].stream(many[1].listen) as to_many:
+        async with few[0].stream(few[1]) as to_few, many[0].stream(many[1]) as to_many:
             for stream in (to_few, to_many):
                 await stream.push(stream.seal(WARM_UP))
             for _ in range(rounds):
@@ -102,7 +102,7 @@ async def stages(author: Author, receiver: Receiver, folder: Path, count: int) -
     file = folder / "stages.json"
     os.environ[STAGES_FILE] = str(file)
     receiver.start(("tests.bench.timed_node",))
-    async with author.stream(receiver.listen) as stream:
+    async with author.stream(receiver) as stream:
         await stream.push(stream.seal(WARM_UP))
         envelopes = stream.seal(count)
         before = await _snapshot(receiver, file)

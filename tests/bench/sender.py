@@ -79,11 +79,17 @@ class Author:
         self._keyring.add_carry(statement, carry)
 
     @asynccontextmanager
-    async def stream(self, endpoint: str) -> AsyncIterator[Stream]:
-        """A raw session with the peer, and alerts for the direct circle with it."""
+    async def stream(self, receiver: Receiver) -> AsyncIterator[Stream]:
+        """A raw session with the receiver, once it is free of the one before, and alerts for our direct circle."""
+
+        async def free() -> bool:
+            peers = (await asyncio.to_thread(receiver.ask, "GET", "peers"))["peers"]
+            return not any(peer["connected"] for peer in peers)
+
+        await until(free, "the session before has ended")
         dialer = Dialer(self._door)
         try:
-            blaster = Blaster(await dialer.dial(self._peer.raw, endpoint), self._own, self._keyring)
+            blaster = Blaster(await dialer.dial(self._peer.raw, receiver.listen), self._own, self._keyring)
             await blaster.greet()
             yield Stream(blaster, Sealer(self._own, self._key, self._keyring, self._held, encode_view(VIEW)))
             await blaster.close()

@@ -97,6 +97,7 @@ class Blaster:
         self._progress = asyncio.Event()
         self._ready = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
+        self._reader.add_done_callback(lambda _: self._progress.set())
 
     async def greet(self) -> None:
         """Until pushes may flow."""
@@ -126,8 +127,7 @@ class Blaster:
     async def push(self, envelope: bytes, lane: int = 1) -> int:
         """Push one envelope, waiting while the window is full; returns its position."""
         while self.position - len(self.outcomes) >= WINDOW:
-            self._progress.clear()
-            await self._progress.wait()
+            await self._answers()
         self.position += 1
         self.sent_at[self.position] = time.perf_counter()
         await self.link.send(self.session.push(lane, self.position, envelope))
@@ -142,10 +142,15 @@ class Blaster:
         return time.perf_counter() - begun
 
     async def settled(self) -> None:
-        """Until everything pushed was answered."""
+        """Until everything pushed was answered. Raises ConnectionError if the other side hangs up before."""
         while len(self.outcomes) < self.position:
-            self._progress.clear()
-            await self._progress.wait()
+            await self._answers()
+
+    async def _answers(self) -> None:
+        if self._reader.done():
+            raise ConnectionError("the other side hung up")
+        self._progress.clear()
+        await self._progress.wait()
 
     async def close(self) -> None:
         """Hang up."""
