@@ -7,7 +7,6 @@ unique by (author, circle, incarnation, seq), and acknowledgements leave after t
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -36,8 +35,6 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from almenara.node.circles import Circles
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Exchange
@@ -204,7 +201,7 @@ class Ingest:
         held = self._keyring.open_with(outer.kid)
         if held is None:
             raise Undecided
-        signed = parse_object(open_circle(received.data, held.key))
+        signed = parse_object(open_circle(received.data, held.key, outer))
         check_size(signed.header.type, len(received.data))
         if held.pending and signed.header.type is not ObjectType.STATEMENT:
             raise Undecided
@@ -389,15 +386,20 @@ def _weight(arrival: Arrival) -> int:
     return max(len(arrival.envelope), SMALL)
 
 
-@contextmanager
-def _undecided_for(defect: Defect) -> Iterator[None]:
+class _undecided_for:  # noqa: N801 - read as a word after `with`; a generator here costs 3 us an alert
     """What may still come is no reason to refuse."""
-    try:
-        yield
-    except RemoteError as error:
-        if error.kind is defect:
+
+    __slots__ = ("_defect",)
+
+    def __init__(self, defect: Defect) -> None:
+        self._defect = defect
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, RemoteError) and error.kind is self._defect:
             raise Undecided from error
-        raise
 
 
 def _envelope_row(outer: Outer, envelope: bytes, found: bytes, source: bytes, state: str, now: int) -> EnvelopeRow:

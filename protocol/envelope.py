@@ -184,15 +184,17 @@ def seal_circle(outer: Outer, size: int, key: bytes, nonce: bytes, content: byte
         raise LocalError(Defect.BAD_KEY, "key or nonce", "32 and 24 bytes") from None
 
 
-def open_circle(envelope: bytes, key: bytes) -> bytes:
+def open_circle(envelope: bytes, key: bytes, outer: Outer | None = None) -> bytes:
     """Open an object's envelope with the class key that its key id names, and return the content.
+
+    `outer` spares reading the outer bytes again, where the caller has done so to find the key.
 
     Raises:
         RemoteError: what `parse_outer` refuses, WRONG_SUITE, BAD_TAG or BAD_PADDING.
         LocalError: BAD_KEY, our key has not 32 bytes.
 
     """
-    _expect(parse_outer(envelope), Suite.CIRCLE)
+    _expect(outer or parse_outer(envelope), Suite.CIRCLE)
     try:
         return _unpadded(box.open(key, envelope[OUTER_BYTES:], envelope[:OUTER_BYTES]))
     except OpenFailed:
