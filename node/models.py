@@ -77,7 +77,6 @@ class Peer(Model):
     last_contact_at: str | None = None
     verified_at: str | None = None
     verified_by: str | None = None
-    backlog: int = 0
     reason: str = ""
     next: str = ""
 

@@ -93,8 +93,7 @@ def _new_page(visit: Visit, problem: Problem | None = None) -> web.Response:
 async def invite(visit: Visit) -> web.StreamResponse:
     """Ask a verified organisation to join."""
     circle_id = visit.request.match_info["circle_id"]
-    role = "subscriber" if visit.text("role") == "subscriber" else "member"
-    await visit.service.invite_to_circle(visit.actor, circle_id, visit.text("node_id"), role)
+    await visit.service.invite_to_circle(visit.actor, circle_id, visit.text("node_id"), visit.text("role") or "member")
     return visit.go(f"/network/circles/{circle_id}", "circle-invited")
 
 

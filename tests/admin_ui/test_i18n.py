@@ -22,7 +22,7 @@ ARABIC_EXACT = 3  # forms for none, one and two, which say the number as a word
 @pytest.fixture(scope="module")
 def template() -> Catalog:
     """Every sentence the code says."""
-    spec = importlib.util.spec_from_file_location("messages", ROOT / "tools" / "messages.py")
+    spec = importlib.util.spec_from_file_location("messages", ROOT / ".ci" / "messages.py")
     assert spec is not None
     assert spec.loader is not None
     messages = importlib.util.module_from_spec(spec)
