@@ -352,7 +352,8 @@ class Session:
     def _take_cursors(self, cursors: Cursors) -> CursorsTold:
         for lane, (epoch, position) in cursors.cursors.items():
             if epoch == self._log_epoch:
-                self._highest[lane] = self._acked[lane] = position
+                self._acked[lane] = position
+                self._highest[lane] = max(self._highest[lane], position)  # we may have pushed before we heard this
         return CursorsTold(cursors=cursors.cursors)
 
     def _take_ack(self, ack: Ack) -> Acked:

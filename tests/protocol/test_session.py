@@ -260,6 +260,16 @@ def test_after_a_reconnect_a_cursor_may_stand_where_it_was_told() -> None:
     assert pair.ana.receive(encode([5, 1, 500, [[3, 0]]]), NOW)
 
 
+def test_what_was_pushed_before_the_other_cursors_came_may_be_acknowledged() -> None:
+    """Frames cross: a side that has told its own cursors may push, and the other may not have spoken yet."""
+    pair = Pair().greet()
+    pair.ana.interest(decoys)
+    pair.ana.cursors({})
+    pair.ana.push(1, 300, ENVELOPE)
+    pair.to_ana(pair.ben.interest(decoys), pair.ben.cursors({1: (EPOCHS["ana"], 0)}))
+    assert pair.ana.receive(encode([5, 1, 300, [[300, 0]]]), NOW)
+
+
 def test_a_cursor_in_another_epoch_means_nothing() -> None:
     pair = Pair().greet()
     pair.to_ana(pair.ben.interest(decoys), pair.ben.cursors({1: (seed("an old log", 16), 500)}))

@@ -25,7 +25,6 @@ from almenara.protocol.session import (
     CursorsTold,
     Greeted,
     Outcome,
-    ScopesProven,
     Session,
 )
 
@@ -106,6 +105,7 @@ class Blaster:
             await self._ready.wait()
 
     async def _read(self) -> None:
+        told = False
         async for frame in self.link:
             for event in self.session.receive(frame, minute_of(now_ms())):
                 match event:
@@ -114,15 +114,16 @@ class Blaster:
                         self.session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
                         await self.link.send(self.session.interest(random_bytes(DECOY_BYTES)))
                         await self.link.send(self.session.cursors({0: (bytes(16), 0), 1: (bytes(16), 0)}))
-                    case CursorsTold() | ScopesProven():
-                        if self.session.proven:
-                            self._ready.set()
+                    case CursorsTold():
+                        told = True
                     case Acked():
                         now = time.perf_counter()
                         for position, outcome in event.outcomes:
                             self.outcomes[position] = outcome
                             self.acked_at[position] = now
                         self._progress.set()
+                if told and self.session.proven:
+                    self._ready.set()
 
     async def push(self, envelope: bytes, lane: int = 1) -> int:
         """Push one envelope, waiting while the window is full; returns its position."""
