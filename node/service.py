@@ -105,7 +105,7 @@ class Service:
                 await runtime.close()
 
     async def status(self, actor: Actor | None) -> models.Status:
-        """How the node is; somebody not signed in learns only that it runs and whether it is locked."""
+        """How the node is; somebody not signed in learns only that it runs, where, and whether it is locked."""
         basic = models.Status(
             state="locked" if self.locked else "ready",
             name=self.config.node.name,
