@@ -25,6 +25,7 @@ from almenara.node.storage.log import Log
 from almenara.node.transport.link import Channel
 from almenara.protocol import alert, envelope
 from almenara.protocol import object as signed_object
+from almenara.protocol.circle import CircleHistory
 from almenara.protocol.session import Session
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _time_all() -> None:
     _time_functions(DECODE, envelope.parse_outer, envelope.envelope_id, alert.parse_view, signed_object.parse_object)
     _time_functions(OPEN, envelope.open_circle)
     _time_functions(VERIFY, signed_object.verify_object)
-    _time_methods(VERIFY, Circles, "check_author")
+    _time_methods(VERIFY, CircleHistory, "check_author")
     _time_methods(VERIFY, Cards, "sign_public")
     _time_methods(STORE, Ingest, "_write", "_move_cursors")
     _time_methods(STORE, Log, "known", "head", "after")
