@@ -381,6 +381,10 @@ class Circles(Register):
         news, self._news = self._news, False
         return news
 
+    def tags(self) -> set[bytes]:
+        """Every scope we are in now."""
+        return set(self._keyring.scopes(minute_of(self._clock()) // 60))
+
     def _settled(self) -> None:
         """After a commit: tell whom it concerns."""
         if self._scopes_changed:

@@ -173,6 +173,10 @@ class _Node:
             on_ended=self.peers.on_ended,
         )
         self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
+        self._tell_each_other()
+
+    def _tell_each_other(self) -> None:
+        """What one part says after its commit, to parts that it does not know."""
         self.circles.on_growth = self.links.wake
         self.circles.on_scopes = self.links.prove
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())

@@ -140,7 +140,7 @@ class Peers:
         await self._links.drop(node.raw)
         await self._pairing.discard(node.raw)
         async with self._circles.change() as tx:
-            await tx.peers.set(node.raw, state="removed", pairing=b"", code="", reason="")
+            await tx.peers.set(node.raw, state="removed", code="", reason="")
             await self._circles.end_direct(tx, node)
             await self._groups.remove_everywhere(tx, node)
         self._events.publish("peers", node.text)
@@ -197,9 +197,7 @@ class Peers:
             verified_at=None,
             verified_by="",
             last_contact_at=now,
-            clock_difference_ms=None,
             direct_circle=held.direct_circle if held else None,
-            pairing=b"",
         )
 
     async def on_paired(self, node_id: bytes, introduction: Introduction, initiator: bool) -> None:

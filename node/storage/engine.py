@@ -20,7 +20,7 @@ from almenara.node.storage.circles import Circles
 from almenara.node.storage.deliveries import Deliveries
 from almenara.node.storage.errors import EraseBlocked
 from almenara.node.storage.log import Log
-from almenara.node.storage.meta import Idempotency, Meta
+from almenara.node.storage.meta import Meta
 from almenara.node.storage.peers import Peers
 from almenara.node.storage.people import People
 from almenara.node.storage.records import Audit, Quarantine
@@ -45,7 +45,7 @@ class Transaction:
     """One transaction: a repository for each noun, all over the same connection."""
 
     __slots__ = (
-        "alerts", "audit", "cards", "cases", "chains", "circles", "deliveries", "idempotency",
+        "alerts", "audit", "cards", "cases", "chains", "circles", "deliveries",
         "keys", "log", "meta", "peers", "people", "prekeys", "quarantine", "statements",
     )  # fmt: skip
 
@@ -65,7 +65,6 @@ class Transaction:
         self.people = People(connection)
         self.audit = Audit(connection)
         self.quarantine = Quarantine(connection)
-        self.idempotency = Idempotency(connection)
 
 
 class Store:

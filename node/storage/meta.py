@@ -1,4 +1,4 @@
-"""Small facts about this node's own database, counters of positions, and answers kept for repeated requests."""
+"""Small facts about this node's own database, and counters of positions."""
 
 from __future__ import annotations
 
@@ -20,15 +20,7 @@ class _MetaRow:
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _AnswerRow:
-    key: bytes
-    response: bytes
-    at: int
-
-
 _META = Shape(_MetaRow, schema.meta)
-_ANSWER = Shape(_AnswerRow, schema.idempotency)
 
 
 class Meta(Repository):
@@ -72,21 +64,3 @@ class Counted(Repository):
     async def _last(self, counter: str) -> int:
         found: int = await self._value(select(schema.counters.c.value).where(schema.counters.c.name == counter))
         return found
-
-
-class Idempotency(Repository):
-    """What was answered to a request that carried an idempotency key."""
-
-    __slots__ = ()
-
-    async def get(self, key: bytes) -> bytes | None:
-        where = schema.idempotency.c.key == key
-        found: bytes | None = await self._value(select(schema.idempotency.c.response).where(where))
-        return found
-
-    async def put(self, key: bytes, response: bytes, at: int) -> None:
-        await self._put(_ANSWER, _AnswerRow(key, response, at))
-
-    async def expire(self, before: int) -> int:
-        """Forget what was answered before this instant; returns how many."""
-        return await self._delete(schema.idempotency, schema.idempotency.c.at < before)

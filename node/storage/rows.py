@@ -32,9 +32,7 @@ class PeerRow:
     verified_at: int | None
     verified_by: str
     last_contact_at: int | None
-    clock_difference_ms: int | None
     direct_circle: bytes | None
-    pairing: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,7 @@ peers = Table(
     _maybe("verified_at"),
     Column("verified_by", SealedText("peers.verified_by"), nullable=False),
     _maybe("last_contact_at"),
-    _maybe("clock_difference_ms"),
     Column("direct_circle", LargeBinary),
-    Column("pairing", SealedBytes("peers.pairing"), nullable=False),
 )
 
 invitations = Table(
@@ -407,12 +405,4 @@ quarantine = Table(
     Column("got", SealedText("quarantine.got"), nullable=False),
     _bytes("envelope_id"),
     _int("size"),
-)
-
-idempotency = Table(
-    "idempotency",
-    metadata,
-    Column("key", Blind("idempotency.key"), primary_key=True),
-    Column("response", SealedBytes("idempotency.response"), nullable=False),
-    _int("at"),
 )

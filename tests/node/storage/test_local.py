@@ -151,13 +151,3 @@ async def test_small_facts_are_kept_by_name(store: Store) -> None:
         assert await tx.meta.get("log-epoch") == b"2"
         await tx.meta.delete("log-epoch")
         assert await tx.meta.get("log-epoch") is None
-
-
-async def test_an_answer_is_kept_for_a_repeated_request_until_it_expires(store: Store) -> None:
-    async with store.write() as tx:
-        await tx.idempotency.put(b"key", b"answer", 10)
-        assert await tx.idempotency.get(b"key") == b"answer"
-        assert await tx.idempotency.get(b"other") is None
-        assert await tx.idempotency.expire(10) == 0
-        assert await tx.idempotency.expire(11) == 1
-        assert await tx.idempotency.get(b"key") is None

@@ -15,7 +15,7 @@ NODE, OTHER = b"n" * 32, b"o" * 32
 
 
 async def test_a_peer_comes_back_as_it_went_in(store: Store) -> None:
-    one = row(PeerRow, endpoints=("beta.example:7790", "[::1]:1"), pairing=b"", direct_circle=None, verified_at=None)
+    one = row(PeerRow, endpoints=("beta.example:7790", "[::1]:1"), direct_circle=None, verified_at=None)
     async with store.write() as tx:
         await tx.peers.put(one)
         assert await tx.peers.get(one.node_id) == one

@@ -152,7 +152,6 @@ async def _plant(tx: Transaction, planted: set[str]) -> None:
         return sealed_row(row_type, table, planted, **given)
 
     await tx.meta.set("log-epoch", CANARY.encode())
-    await tx.idempotency.put(CANARY.encode(), CANARY.encode(), 1)
     await tx.peers.put(made(rows.PeerRow, schema.peers))
     invitation = made(rows.InvitationRow, schema.invitations)
     await tx.peers.put_invitation(invitation.invite_id, invitation.dump, invitation.expires_at)
@@ -179,7 +178,7 @@ async def _plant(tx: Transaction, planted: set[str]) -> None:
     entry = made(rows.AuditRow, schema.audit)
     await tx.audit.add(1, entry.who, entry.what, entry.ref)
     await tx.quarantine.add([made(rows.QuarantineRow, schema.quarantine)])
-    planted |= {"meta.value", "idempotency.key", "idempotency.response", "frozen.frozen"}  # not by a row type
+    planted |= {"meta.value", "frozen.frozen"}  # not by a row type
     planted |= {"alerts.view_key", "people.name_key", "sessions.name_key", "sessions.token_key"}  # second forms
 
 

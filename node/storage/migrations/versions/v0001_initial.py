@@ -39,7 +39,6 @@ def _partial(name: str, table: str, columns: list[str], where: str) -> None:
 _TABLES = (
     "meta",
     "counters",
-    "idempotency",
     "peers",
     "invitations",
     "cards",
@@ -86,13 +85,6 @@ def _own() -> None:
     """Small facts about this database."""
     op.create_table("meta", _text("key"), _bytes("value"), sa.PrimaryKeyConstraint("key", name="pk_meta"))
     op.create_table("counters", _text("name"), _int("value"), sa.PrimaryKeyConstraint("name", name="pk_counters"))
-    op.create_table(
-        "idempotency",
-        _bytes("key"),
-        _bytes("response"),
-        _int("at"),
-        sa.PrimaryKeyConstraint("key", name="pk_idempotency"),
-    )
 
 
 def _peers() -> None:
@@ -114,9 +106,7 @@ def _peers() -> None:
         _int("verified_at", nullable=True),
         _bytes("verified_by"),
         _int("last_contact_at", nullable=True),
-        _int("clock_difference_ms", nullable=True),
         _bytes("direct_circle", nullable=True),
-        _bytes("pairing"),
         sa.PrimaryKeyConstraint("node_id", name="pk_peers"),
     )
     op.create_table(
