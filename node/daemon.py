@@ -213,6 +213,7 @@ class _Node:
         endpoint = parse_endpoint(self.config.peer.listen)
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
+        self.tasks.start(self.deliveries.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()
         stack.push_async_callback(self.links.close)

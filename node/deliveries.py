@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
 REFUSED_THERE = N_("Their node refused it.")
+ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
+
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
 
 
@@ -28,6 +31,8 @@ class Deliveries:
     def __init__(self, store: Store, clock: Clock, events: Events) -> None:
         self._store, self._clock, self._events = store, clock, events
         self._open: dict[bytes, dict[bytes, str]] = defaultdict(dict)  # envelope -> recipient -> state, until stored
+        self._unwritten: dict[tuple[bytes, bytes], int] = {}  # (envelope, recipient) -> when it went out
+        self._due = asyncio.Event()
 
     async def load(self) -> None:
         """Take up what a restart left open."""
@@ -44,17 +49,31 @@ class Deliveries:
         """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
 
-    async def sent(self, peer: NodeId, envelope_ids: Collection[bytes]) -> None:
-        """These went out on the peer's link; in one transaction, since each commit waits for the disk."""
-        fresh = [found for found in envelope_ids if self._open.get(found, {}).get(peer.raw) == "queued"]
-        if not fresh:
+    def sent(self, peer: NodeId, envelope_ids: Collection[bytes]) -> None:
+        """These went out on the peer's link; written down soon, mostly with the answer, for disks are slow."""
+        for envelope_id in envelope_ids:
+            if self._open.get(envelope_id, {}).get(peer.raw) == "queued":
+                self._open[envelope_id][peer.raw] = "sent"
+                self._unwritten[envelope_id, peer.raw] = self._clock()
+                self._due.set()
+
+    async def run(self) -> None:
+        """For ever: write down what went out and was not answered at once."""
+        while True:
+            await self._due.wait()
+            await asyncio.sleep(ANSWER_SECONDS)
+            self._due.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write down everything that went out."""
+        unwritten, self._unwritten = self._unwritten, {}
+        if not unwritten:
             return
-        for envelope_id in fresh:
-            self._open[envelope_id][peer.raw] = "sent"
         async with self._store.write() as tx:
-            for envelope_id in fresh:
-                await tx.deliveries.set(envelope_id, peer.raw, state="sent", sent_at=self._clock())
-        for envelope_id in fresh:
+            for (envelope_id, node), at in unwritten.items():
+                await tx.deliveries.set(envelope_id, node, state=self._open[envelope_id].get(node, "sent"), sent_at=at)
+        for envelope_id, _ in unwritten:
             self._events.publish("delivery", envelope_id.hex())
 
     async def acknowledged(self, peer: NodeId, outcomes: list[tuple[bytes, Outcome]]) -> None:
@@ -73,7 +92,9 @@ class Deliveries:
         match outcome:
             case Outcome.STORED:
                 if open_here.pop(peer, None) is not None:
-                    await tx.deliveries.set(envelope_id, peer, state="stored", stored_at=self._clock(), reason="")
+                    now = self._clock()
+                    went = {"sent_at": at} if (at := self._unwritten.pop((envelope_id, peer), None)) else {}
+                    await tx.deliveries.set(envelope_id, peer, state="stored", stored_at=now, reason="", **went)
                 for other in [node for node, state in open_here.items() if state == "queued"]:
                     await self._carry(tx, envelope_id, other)
                 if not open_here:

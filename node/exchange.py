@@ -271,7 +271,7 @@ class Exchange:
         for row in rows:
             await self._push(lane, row.position, row.envelope_id, row.data)
             self._sent[lane] = row.position
-        await self._desk.deliveries.sent(self.peer, [row.envelope_id for row in rows])
+        self._desk.deliveries.sent(self.peer, [row.envelope_id for row in rows])
         if len(rows) < limit:
             self._sent[lane] = head  # what is not for this peer, such as its own, is not looked at again
         return bool(rows)
@@ -316,7 +316,7 @@ class Exchange:
             if passed and row.source != self.peer.raw and (row.lane, row.position) not in self._in_flight:
                 await self._push(row.lane, row.position, row.envelope_id, row.data)
                 pushed.append(row.envelope_id)
-        await self._desk.deliveries.sent(self.peer, pushed)
+        self._desk.deliveries.sent(self.peer, pushed)
         return True
 
 

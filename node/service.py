@@ -312,11 +312,9 @@ class Service:
         status: Status = "Actual",
     ) -> models.AlertSent:
         """Send what was previewed."""
-        sent = await self._open.sharing.send(
-            case_id, circle_id, body_sha256=body_sha256, statement=statement, status=status
+        return await self._open.sharing.send(
+            case_id, circle_id, body_sha256=body_sha256, statement=statement, status=status, who=actor.name
         )
-        await self._audit(actor, "send alert", sent.alert_id)
-        return sent
 
     @_for(ALL)
     async def alert(self, actor: Actor, alert_id: str) -> models.AlertDetail:

@@ -87,7 +87,7 @@ class Sharing:
         return self._as_preview(outbound)
 
     async def send(
-        self, case_id: str, circle_id: str, *, body_sha256: str, statement: str, status: Status
+        self, case_id: str, circle_id: str, *, body_sha256: str, statement: str, status: Status, who: str
     ) -> models.AlertSent:
         """Raises `Problem(AUDIENCE_CHANGED)` when view or audience are no longer those of the preview."""
         async with self._circles.change() as tx:
@@ -99,6 +99,7 @@ class Sharing:
                     next=N_("Look at the preview again, then send."),
                 )
             alert_id, envelope_id = await self._write(tx, outbound)
+            await tx.audit.add(self._clock(), who, "send alert", id_text(alert_id))
             # Before the commit: as soon as it is in the log, a peer may have acknowledged it.
             self._deliveries.watch(envelope_id, outbound.recipients)
         self._events.publish("delivery", id_text(alert_id))

@@ -52,9 +52,12 @@ CASE: dict[str, Any] = {
 expect.set_options(timeout=30_000)  # milliseconds; how long a page may take to show what it should, not a figure
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests; each test has a context of its own."""
+    """One browser for a file; each test has a context of its own.
+
+    Playwright keeps an event loop running in this thread, in which no asynchronous test of a later file could run.
+    """
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield started

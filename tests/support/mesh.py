@@ -294,7 +294,8 @@ class Mesh:
     @staticmethod
     async def _deliver(a: Office, b: Office, lane: int, row: Any) -> None:
         line: Any = Line(a.id)
-        await a.node.deliveries.sent(b.id, [row.envelope_id])
+        a.node.deliveries.sent(b.id, [row.envelope_id])
+        await a.node.deliveries.flush()
         await b.node.ingest.take([Arrival(line, lane, row.position, row.data)])
         await a.node.deliveries.acknowledged(b.id, [(row.envelope_id, line.answers[row.position])])
 

@@ -83,7 +83,8 @@ async def test_queued_sent_stored(mesh: Mesh) -> None:
     await alpha.restart()
     async with alpha.store.read() as tx:
         (row,) = await tx.deliveries.open()
-    await alpha.node.deliveries.sent(beta.id, [row.envelope_id])
+    alpha.node.deliveries.sent(beta.id, [row.envelope_id])
+    await alpha.node.deliveries.flush()
     assert await states(alpha, alert) == {"beta": "sent"}
     await alpha.restart()
     beta.online = True
