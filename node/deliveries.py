@@ -6,6 +6,9 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
 from almenara.node.storage.rows import DeliveryRow
 from almenara.node.words import N_
 from almenara.protocol.session import Outcome
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 
 WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
 REFUSED_THERE = N_("Their node refused it.")
-ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
-
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
+
+ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
+RETRY_SECONDS = 10.0  # after a disk that failed
+
+log = structlog.get_logger()
 
 
 class Deliveries:
@@ -58,22 +64,30 @@ class Deliveries:
                 self._due.set()
 
     async def run(self) -> None:
-        """For ever: write down what went out and was not answered at once."""
+        """For ever: write down what went out and was not answered at once; a disk that fails is asked again later."""
         while True:
             await self._due.wait()
             await asyncio.sleep(ANSWER_SECONDS)
             self._due.clear()
-            await self.flush()
+            try:
+                await self.flush()
+            except (SQLAlchemyError, OSError) as error:
+                log.error("deliveries-not-written", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
+                self._due.set()
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def flush(self) -> None:
-        """Write down everything that went out."""
-        unwritten, self._unwritten = self._unwritten, {}
-        if not unwritten:
+        """Write down everything that went out and that no answer has written down since."""
+        if not self._unwritten:
             return
         async with self._store.write() as tx:
-            for (envelope_id, node), at in unwritten.items():
-                await tx.deliveries.set(envelope_id, node, state=self._open[envelope_id].get(node, "sent"), sent_at=at)
-        for envelope_id, _ in unwritten:
+            written = dict(self._unwritten)  # taken in the writer's turn, so that an answer is either here or before
+            for (envelope_id, node), at in written.items():
+                state = self._open.get(envelope_id, {}).get(node, "sent")
+                await tx.deliveries.set(envelope_id, node, state=state, sent_at=at)
+        for key in written:
+            self._unwritten.pop(key, None)
+        for envelope_id, _ in written:
             self._events.publish("delivery", envelope_id.hex())
 
     async def acknowledged(self, peer: NodeId, outcomes: list[tuple[bytes, Outcome]]) -> None:

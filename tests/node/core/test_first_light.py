@@ -3,63 +3,21 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from almenara.node.models import CircleNew
 from almenara.node.problem import Kind, Problem
-from almenara.node.service import LOCAL, Service
+from almenara.node.service import LOCAL
+from tests.support import steps
 from tests.support.nodes import make_home, pair, running, until
+from tests.support.steps import join, own_id, send
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CASE: dict[str, Any] = {
-    "title": "Persona Ficticia Uno, third summons",
-    "narrative": "A plainly invented case.",
-    "persons": [{"name": "Persona Ficticia Uno", "phone": "+57 300 000 0000"}],
-    "threats": ["legal.warrant-summons", "intimidation.threat"],
-    "phase": "ongoing",
-    "severity": "Severe",
-    "urgency": "Immediate",
-    "certainty": "Observed",
-    "target_unit": "individual",
-    "role": "community-leader",
-    "issue": "land-environment-climate",
-    "place": {"country": "CO", "admin1": "CO-CAU"},
-    "occurred_at": "2026-11-20T14:37-05:00",
-    "consent": {"state": "share-network", "basis": "self"},
-}
-
-
-async def own_id(service: Service) -> str:
-    """The node id a service answers with."""
-    status = await service.status(LOCAL)
-    assert status.node_id is not None
-    return status.node_id
-
-
-async def join(steward: Service, member: Service, circle_id: str) -> None:
-    """Invite, wait for the invitation, accept."""
-    await steward.invite_to_circle(LOCAL, circle_id, await own_id(member))
-
-    async def invited() -> bool:
-        return any(c.circle_id == circle_id for c in (await member.circles(LOCAL)).circles)
-
-    await until(invited, "the invitation")
-    assert (await member.accept_circle(LOCAL, circle_id)).state == "active"
-
-
-async def send(service: Service, circle_id: str, case: dict[str, Any] = CASE) -> str:
-    """Write a case, preview it, send it; returns the alert id."""
-    record = await service.save_case(LOCAL, case)
-    assert record.state == "ready", record.problems
-    shown = await service.preview(LOCAL, record.case_id, circle_id)
-    sent = await service.send(
-        LOCAL, record.case_id, circle_id, body_sha256=shown.body_sha256, statement=shown.statement
-    )
-    return sent.alert_id
+CASE = steps.CASE | {"role": "community-leader", "issue": "land-environment-climate"}
 
 
 async def test_an_alert_crosses_a_direct_circle_and_is_acknowledged(tmp_path: Path) -> None:
@@ -99,7 +57,7 @@ async def test_a_members_alert_reaches_a_member_it_is_not_paired_with(tmp_path: 
             return [m.state for m in found.members] == ["active"] * 3
 
         await until(all_active, "beta knows of gamma")
-        alert_id = await send(beta, circle.circle_id)
+        alert_id = await send(beta, circle.circle_id, CASE)
 
         async def arrived() -> bool:
             return [a.alert_id for a in (await gamma.inbox(LOCAL)).alerts] == [alert_id]
