@@ -13,7 +13,7 @@ from tests.browser.conftest import PHONE, sign_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
     from tests.browser.offices import Office
 
@@ -96,6 +96,24 @@ def test_an_open_inbox_shows_a_new_alert_by_itself_in_the_readers_language(
     expect(page.locator("#facts")).to_contain_text("Gravedad")
     expect(page.locator("#behind")).to_contain_text("Verificada por ustedes")
     context.close()
+
+
+def test_what_changes_while_a_part_is_being_fetched_is_shown_too(
+    page: Page, alpha: Office, beta: Office, case_at: Callable[..., str]
+) -> None:
+    """An answer made before a change may come after the news of it: the part has to ask once more."""
+    sign_in(page, beta)
+    page.goto(f"{beta.url}/inbox")
+    before = page.locator(".list > li").count()
+    under_way: list[tuple[Route, APIResponse]] = []
+    page.route("**/inbox", lambda route: under_way.append((route, route.fetch())), times=1)
+    page.evaluate("document.body.dispatchEvent(new CustomEvent('almenara-inbox'))")
+    circle = next(one for one in alpha.ask("circle", "list")["circles"] if one["name"] == "c-andes")["circle_id"]
+    alpha.ask("alert", "send", case_at(alpha, threats=["legal.slapp"]), "--circle", circle, "--yes")
+    expect(page.locator("#announcement")).not_to_be_empty()  # the news has come
+    route, answer = under_way[0]
+    route.fulfill(response=answer)
+    expect(page.locator(".list > li")).to_have_count(before + 1)
 
 
 def test_pages_leave_nothing_in_the_browsers_storage(page: Page, alpha: Office) -> None:
