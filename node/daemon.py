@@ -24,6 +24,7 @@ from almenara.node.clock import Clock, now_ms
 from almenara.node.deliveries import Deliveries
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
+from almenara.node.fanout import Fanout
 from almenara.node.groups import Groups
 from almenara.node.health import Health
 from almenara.node.identity import Identity
@@ -205,6 +206,8 @@ class _Node:
             intake=self.ingest,
             keys=self.keydesk,
             deliveries=self.deliveries,
+            wants=self.ingest.wants,
+            fanout=Fanout(lambda: self.links),
             log_epoch=log_epoch,
         )
 
@@ -213,6 +216,7 @@ class _Node:
         endpoint = parse_endpoint(self.config.peer.listen)
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
+        self.tasks.start(self.ingest.wants.run())
         self.tasks.start(self.deliveries.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()

@@ -12,7 +12,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
 from almenara.protocol.errors import Defect, LocalError, RemoteError
-from almenara.protocol.limits import ID_BYTES, MAX_CONTENT, MAX_FRAME, MAX_INTRODUCTION, NONCE_BYTES, UINT16
+from almenara.protocol.flow import (
+    CREDIT,
+    HAVE,
+    LANES,
+    PART,
+    ROUTINE,
+    WANT,
+    Credit,
+    Have,
+    Part,
+    Want,
+    read_credit,
+    read_have,
+    read_part,
+    read_want,
+)
+from almenara.protocol.limits import ID_BYTES, MAX_CONTENT, MAX_FRAME, MAX_INTRODUCTION, NONCE_BYTES, SMALL, UINT16
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,12 +42,12 @@ MAX_ACKED: Final = 1_024  # positions in one ACK
 MAX_STATEMENTS_TOLD: Final = 256  # objects in one KEYS; more go into the next
 MAX_INTRODUCTIONS_TOLD: Final = 16  # in one KEYS; they are some 9 KB each, so about nine fit the frame
 MAX_PUSHED: Final = MAX_FRAME - 16  # bytes of an envelope in PUSH: what fits the frame; its own rules come later
+MAX_ROUTINE_PUSH: Final = SMALL  # bytes of one in the routine lane: a larger one travels in parts
 MAX_RETRY: Final = 86_400  # seconds a peer may ask us to stay away: a day
-LANES: Final = 2
 
 
 class Kind(IntEnum):
-    """The first slot of a frame.  9 and above are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
+    """The first slot of a frame.  9, 10 and 15 upwards are reserved."""
 
     HELLO = 1
     INTEREST = 2
@@ -41,6 +57,10 @@ class Kind(IntEnum):
     KEYREQ = 6
     KEYS = 7
     BYE = 8
+    HAVE = 11
+    WANT = 12
+    CREDIT = 13
+    PART = 14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,11 +163,11 @@ class Bye:
         return self.code, self.retry_after
 
 
-Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye
+Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye | Have | Want | Credit | Part
 
 _LANE = integer(0, LANES - 1)
 _CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
-_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 3)))
 _SHAPES: Final = {
     Kind.HELLO: Shape(
         "HELLO",
@@ -199,6 +219,10 @@ _SHAPES: Final = {
         ("code", integer(0, UINT16)),
         ("retry_after", integer(0, MAX_RETRY)),
     ),
+    Kind.HAVE: HAVE,
+    Kind.WANT: WANT,
+    Kind.CREDIT: CREDIT,
+    Kind.PART: PART,
 }
 _KINDS: Final[dict[type[Message], Kind]] = {
     Hello: Kind.HELLO,
@@ -209,6 +233,10 @@ _KINDS: Final[dict[type[Message], Kind]] = {
     KeyReq: Kind.KEYREQ,
     Keys: Kind.KEYS,
     Bye: Kind.BYE,
+    Have: Kind.HAVE,
+    Want: Kind.WANT,
+    Credit: Kind.CREDIT,
+    Part: Kind.PART,
 }
 
 
@@ -250,7 +278,7 @@ def parse_message(frame: bytes) -> Message:
     try:
         kind = Kind(slots[0])
     except ValueError:
-        raise RemoteError(Defect.UNKNOWN_KIND, "kind", f"1 to {Kind.BYE:d}", str(slots[0])) from None
+        raise RemoteError(Defect.UNKNOWN_KIND, "kind", "one of this version", str(slots[0])) from None
     _SHAPES[kind].check(slots)
     message = _READERS[kind](slots[1:])
     _check_together(message)
@@ -305,6 +333,10 @@ _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.KEYREQ: _read_keyreq,
     Kind.KEYS: _read_keys,
     Kind.BYE: _read_bye,
+    Kind.HAVE: read_have,
+    Kind.WANT: read_want,
+    Kind.CREDIT: read_credit,
+    Kind.PART: read_part,
 }
 
 
@@ -313,6 +345,13 @@ def _check_together(message: Message) -> None:
     if isinstance(message, Interest) and len(message.proofs) % PROOFS_STEP:
         raise RemoteError(
             Defect.WRONG_COUNT, "proofs", f"a multiple of {PROOFS_STEP} proofs", f"{len(message.proofs)} proofs"
+        )
+    if isinstance(message, Push) and message.lane == ROUTINE and len(message.envelope) > MAX_ROUTINE_PUSH:
+        raise RemoteError(
+            Defect.TOO_LARGE,
+            "envelope",
+            f"at most {MAX_ROUTINE_PUSH} bytes, or parts",
+            f"{len(message.envelope)} bytes",
         )
     if isinstance(message, Ack):
         _refuse_repeats("position", [position for position, _ in message.outcomes])

@@ -14,8 +14,8 @@ from uuid import uuid4
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import minute_of, now_ms
-from almenara.node.exchange import WINDOW
 from almenara.protocol.envelope import Outer, Suite, seal_circle
+from almenara.protocol.flow import Granted, cost
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import Header, ObjectType, body_commit, sign_object
 from almenara.protocol.scope import ScopeKey
@@ -122,12 +122,14 @@ class Blaster:
                             self.outcomes[position] = outcome
                             self.acked_at[position] = now
                         self._progress.set()
+                    case Granted():
+                        self._progress.set()
                 if told and self.session.proven:
                     self._ready.set()
 
     async def push(self, envelope: bytes, lane: int = 1) -> int:
-        """Push one envelope, waiting while the window is full; returns its position."""
-        while self.position - len(self.outcomes) >= WINDOW:
+        """Push one envelope, waiting while there is no credit; returns its position."""
+        while self.session.credit(lane) < cost(envelope):
             await self._answers()
         self.position += 1
         self.sent_at[self.position] = time.perf_counter()
