@@ -119,10 +119,12 @@ class Outflow:
             if flight is not None and flight.pushed_at is not None:
                 self._measure(asyncio.get_running_loop().time() - flight.pushed_at)
             settled.append((envelope_id, outcome))
+            if outcome is Outcome.BUSY:
+                self._come_again(event.lane, position)
+                continue
+            self._inflow.see(envelope_id)
             if outcome is Outcome.HELD:
                 self._held_there[place] = envelope_id
-            elif outcome is Outcome.BUSY:
-                self._come_again(event.lane, position)
         return settled
 
     def _measure(self, seconds: float) -> None:
@@ -261,7 +263,7 @@ class Outflow:
             rows = await tx.log.of_tag(tag, after=after, limit=READ[ROUTINE])
         if rows:
             self._backfill.insert(0, (tag, rows[-1].position))
-            self._force(rows)
+            self._force([row for row in rows if not self._skips(row)])
             return True
         async with self._store.write() as tx:
             await tx.log.put_peer_scopes(self._peer.raw, [tag])

@@ -15,7 +15,7 @@ from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import minute_of, now_ms
 from almenara.protocol.envelope import Outer, Suite, seal_circle
-from almenara.protocol.flow import Granted, cost
+from almenara.protocol.flow import ROUTINE, Granted, cost, parts_of
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import Header, ObjectType, body_commit, sign_object
 from almenara.protocol.scope import ScopeKey
@@ -133,7 +133,12 @@ class Blaster:
             await self._answers()
         self.position += 1
         self.sent_at[self.position] = time.perf_counter()
-        await self.link.send(self.session.push(lane, self.position, envelope))
+        if lane == ROUTINE and len(envelope) > SMALL:
+            pieces = parts_of(envelope)
+            for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+                await self.link.send(self.session.part(self.position, left, piece))
+        else:
+            await self.link.send(self.session.push(lane, self.position, envelope))
         return self.position
 
     async def push_all(self, envelopes: Sequence[bytes]) -> float:
@@ -147,6 +152,11 @@ class Blaster:
     async def settled(self) -> None:
         """Until everything pushed was answered. Raises ConnectionError if the other side hangs up before."""
         while len(self.outcomes) < self.position:
+            await self._answers()
+
+    async def settled_at(self, position: int) -> None:
+        """Until one position was answered."""
+        while position not in self.outcomes:
             await self._answers()
 
     async def _answers(self) -> None:
