@@ -50,6 +50,7 @@ from almenara.node.storage.engine import Store, open_store
 from almenara.node.transport.door import Door
 from almenara.node.transport.endpoint import parse_endpoint
 from almenara.node.transport.listener import Listener
+from almenara.node.urgent import Urgent
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class _Node:
         self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
+        self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
@@ -183,6 +185,8 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
+        self.deliveries.on_watch = self.urgent.watch
+        self.links.is_urgent = self.urgent.waits_for
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     def _on_erased(self) -> None:
@@ -218,6 +222,7 @@ class _Node:
         self.tasks.start(self.ingest.run())
         self.tasks.start(self.ingest.wants.run())
         self.tasks.start(self.deliveries.run())
+        self.tasks.start(self.urgent.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()
         stack.push_async_callback(self.links.close)
@@ -236,8 +241,8 @@ class _Node:
             groups=self.groups,
             casebook=self.casebook,
             sharing=self.sharing,
-            readings=Readings(self.store, self.clock, self.circles, self.links),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
+            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
             maintenance=self.maintenance,
             close=close,
         )

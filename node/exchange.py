@@ -278,7 +278,15 @@ class Exchange:
 
     def offers(self, envelope_id: bytes, tag: bytes) -> bool:
         """Whether the peer proved this scope and is not known to have the envelope."""
-        return self.ready.is_set() and tag in self._session.proven and not self._inflow.knows(envelope_id)
+        return self.proves(tag) and not self.knows(envelope_id)
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether the session is open and both sides proved this scope."""
+        return self.ready.is_set() and tag in self._session.proven
+
+    def knows(self, envelope_id: bytes) -> bool:
+        """Whether the peer is known to have the envelope: it acknowledged, announced or pushed it."""
+        return self._inflow.knows(envelope_id)
 
     @property
     def srtt(self) -> float:

@@ -105,7 +105,7 @@ class Ingest:
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
         ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each.
-        if not self._quotas.admits(peer.raw, tag if ours else b"", cost(arrival.envelope)):
+        if not self._quotas.admits(peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)):
             log.info("quota-reached", peer=peer.short)
             self._answer([arrival], [Outcome.BUSY])
             return

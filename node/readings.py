@@ -8,6 +8,7 @@ from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
 from almenara.node.clock import Clock, rfc3339
+from almenara.node.health import UNACKNOWLEDGED_NEXT, UNACKNOWLEDGED_REASON
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import AlertRow, DeliveryRow
+    from almenara.node.urgent import Urgent
 
 INBOX_MAX = 500  # alerts in one answer
 
@@ -33,8 +35,9 @@ ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm
 class Readings:
     """Reads alerts; decides nothing."""
 
-    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links) -> None:
+    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links, urgent: Urgent) -> None:
         self._store, self._clock, self._circles, self._links = store, clock, circles, links
+        self._urgent = urgent
 
     async def inbox(self, after: str | None, limit: int) -> models.Inbox:
         """Others' alerts in order of arrival. Raises `Problem(MALFORMED)` for a cursor that is none."""
@@ -107,7 +110,9 @@ class Readings:
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
                 reason = reason or self._links.fault(row.node_id) or NOT_CONNECTED
-                advice = WAIT
+                advice = UNACKNOWLEDGED_NEXT if self._urgent.is_late(row.envelope_id, row.node_id) else WAIT
+            case "queued" | "sent" if self._urgent.is_late(row.envelope_id, row.node_id):
+                reason, advice = reason or UNACKNOWLEDGED_REASON, UNACKNOWLEDGED_NEXT
             case "failed":
                 advice = ASK_THEM
             case "carried":
