@@ -75,6 +75,10 @@ def _endpoint(value: str) -> str:
         raise PydanticCustomError("setting", "{expected}", {"expected": f"host:port ({error})"}) from None
 
 
+def _listening(value: str) -> str:
+    return _endpoint(value) if value else value
+
+
 def _host(value: str) -> str:
     _must(bool(re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,255}", value)), "the name of a host, without a port or path")
     return value.lower()
@@ -115,8 +119,13 @@ class Node(Section):
 class Peer(Section):
     """Where other nodes reach this one."""
 
-    listen: Address = "0.0.0.0:7790"
+    listen: Annotated[str, AfterValidator(_listening)] = "0.0.0.0:7790"  # empty: no open port
     advertise: list[Address] = []
+
+    @model_validator(mode="after")
+    def _answering(self) -> Peer:
+        _must(bool(self.listen) or not self.advertise, "peer.listen, since peer.advertise gives addresses to others")
+        return self
 
 
 class Database(Section):
@@ -165,10 +174,11 @@ class Config(Section):
 
     @property
     def endpoints(self) -> list[str]:
-        """Where others reach us: what is advertised, else the listening address; none where that is a wildcard."""
+        """Where others reach us: what is advertised, else the listening address unless that is empty or a wildcard."""
         if self.peer.advertise:
             return self.peer.advertise
-        return [] if _is_wildcard(parse_endpoint(self.peer.listen)) else [self.peer.listen]
+        own = bool(self.peer.listen) and not _is_wildcard(parse_endpoint(self.peer.listen))
+        return [self.peer.listen] if own else []
 
     @property
     def panel_url(self) -> str:

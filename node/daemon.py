@@ -210,7 +210,6 @@ class _Node:
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Listen and dial; `stack` undoes it in the reverse order."""
-        endpoint = parse_endpoint(self.config.peer.listen)
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
         self.tasks.start(self.deliveries.run())
@@ -220,7 +219,9 @@ class _Node:
         await self.peers.load()
         self.tasks.start(self.maintenance.run())
         stack.push_async_callback(self.listener.close)
-        await self.listener.start(endpoint.host, endpoint.port)
+        if self.config.peer.listen:
+            endpoint = parse_endpoint(self.config.peer.listen)
+            await self.listener.start(endpoint.host, endpoint.port)
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""

@@ -8,6 +8,7 @@ from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, minute_of
 from almenara.node.register import WAIT_FOR_STEWARD
+from almenara.node.silence import CALLS_US
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Health:
 def _peer_problem(peer: models.Peer) -> models.NodeProblem | None:
     if peer.state == "blocked":
         code = "peer-blocked"
-    elif peer.state == "verified" and not peer.connected:
+    elif peer.state == "verified" and not peer.connected and peer.reason != CALLS_US.reason:
         code = "peer-unreachable"
     else:
         return None

@@ -11,10 +11,10 @@ import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.node.exchange import Desk, Exchange
+from almenara.node.silence import CALLS_US, FAULTS, NOT_CONNECTED, Silence
 from almenara.node.transport.backoff import Backoff
 from almenara.node.transport.dialer import Dialer
-from almenara.node.transport.errors import DialFault, TransportError, Unreachable
-from almenara.node.words import N_
+from almenara.node.transport.errors import TransportError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 
 BASE_SECONDS = 1.0
 CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
-
-UNREACHABLE_REASONS = {
-    DialFault.NO_SUCH_NAME: N_("The name in their address cannot be found."),
-    DialFault.NO_ANSWER: N_("Their address does not answer."),
-    DialFault.TIMED_OUT: N_("Their address did not answer in time."),
-    DialFault.WRONG_CERTIFICATE: N_("Another node answers at their address."),
-    DialFault.TURNED_AWAY: N_("Their node turned the connection away."),
-}
-NO_ADDRESS = N_("They gave no address; only they can connect.")
 
 log = structlog.get_logger()
 
@@ -48,7 +39,8 @@ class Links:
         self._live: dict[bytes, Exchange] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._backoffs: dict[bytes, Backoff] = {}
-        self._faults: dict[bytes, str] = {}
+        self._faults: dict[bytes, Silence] = {}  # why the last dial failed
+        self._callers: set[bytes] = set()  # peers that gave no address
         self._ended: dict[bytes, asyncio.Event] = {}
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
@@ -66,9 +58,9 @@ class Links:
         """The peer's session."""
         return self._live.get(peer)
 
-    def fault(self, peer: bytes) -> str:
-        """Why the last dial failed, in words; empty when none did."""
-        return self._faults.get(peer, "")
+    def silence(self, peer: bytes) -> Silence:
+        """Why no session with the peer is running."""
+        return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""
@@ -76,10 +68,12 @@ class Links:
         old = self._tasks.pop(peer, None)
         if old is not None:
             old.cancel()
+        self._faults.pop(peer, None)
         if endpoints:
+            self._callers.discard(peer)
             self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
         else:
-            self._faults[peer] = NO_ADDRESS
+            self._callers.add(peer)
 
     async def drop(self, peer: bytes) -> None:
         """End trust: the pin goes, a live link is cut at once, nobody dials any more."""
@@ -169,7 +163,7 @@ class Links:
             try:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
-                self._faults[peer] = UNREACHABLE_REASONS[error.fault]
+                self._faults[peer] = FAULTS[error.fault]
             except (TransportError, OSError) as error:  # of ours: a bad address, no pin, no file with our certificate
                 log.warning("dial-refused", peer=NodeId(peer).short, error=type(error).__name__)
             else:

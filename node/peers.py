@@ -11,6 +11,7 @@ from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
+from almenara.node.silence import CALLS_US, CHECK_LINE, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
@@ -41,11 +42,14 @@ _ENDS = {
     PairingEnd.CERTIFICATE_TAKEN: _FAULTS[PairingFault.CERTIFICATE_TAKEN],
 }
 ASK_FOR_NEW = N_("Ask the other organisation for a new invitation.")
-SET_ADVERTISE = N_("Write the address others reach this node at into peer.advertise, then start the node again.")
+NO_PORT = N_("This node has no open port, so nobody could use its invitation.")
+LET_THEM_INVITE = N_("Let the other organisation invite, and use its invitation here.")
+SET_ADVERTISE = N_(
+    "Let the other organisation invite; or write the address others reach this node at into peer.advertise, and start "
+    "the node again."
+)
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
-CHECK_LINE = N_("Check that both nodes run and that their address is right; it is tried again by itself.")
-NOT_CONNECTED = N_("Not connected.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
 NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
@@ -86,6 +90,8 @@ class Peers:
     async def invite(self) -> models.InvitationMade:
         """Raises `Problem(NOT_READY)` when no address is known at which others reach us."""
         endpoints = self._config.endpoints
+        if not self._config.peer.listen:
+            raise Problem(Kind.NOT_READY, NO_PORT, field="peer.listen", next=LET_THEM_INVITE)
         if not endpoints:
             raise Problem(
                 Kind.NOT_READY,
@@ -328,7 +334,8 @@ class Peers:
             case "waiting":
                 advice = WAIT_FOR_THEM
             case "verified" if not connected:
-                reason, advice = self._links.fault(row.node_id) or NOT_CONNECTED, CHECK_LINE
+                silence = self._silence(row)
+                reason, advice = silence.reason, silence.next
             case "verified" if self._calls_itself_otherwise(row):
                 reason, advice = NEW_NAME, ASK_ABOUT_NAME
             case "blocked":
@@ -347,6 +354,13 @@ class Peers:
             reason=reason,
             next=advice,
         )
+
+    def _silence(self, row: PeerRow) -> Silence:
+        """Why no session with a verified peer is running."""
+        silence = self._links.silence(row.node_id)
+        if silence is not CALLS_US:
+            return silence
+        return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
 
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 INBOX_MAX = 500  # alerts in one answer
 
-NOT_CONNECTED = N_("Not connected.")
 WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
 ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
 ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
@@ -106,7 +105,7 @@ class Readings:
         reason, advice = row.reason, ""
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
-                reason = reason or self._links.fault(row.node_id) or NOT_CONNECTED
+                reason = reason or self._links.silence(row.node_id).reason
                 advice = WAIT
             case "failed":
                 advice = ASK_THEM

@@ -171,13 +171,20 @@ def test_what_is_shown_is_what_counts(tmp_path: Path) -> None:
         ("0.0.0.0:7790", [], []),
         ("[::]:7790", [], []),
         ("192.0.2.1:7790", [], ["192.0.2.1:7790"]),
-        ("0.0.0.0:7790", ["a.example:1", "b.onion:2"], ["a.example:1", "b.onion:2"]),
+        ("", [], []),
+        ("0.0.0.0:7790", ["a.example:1", "b.example:2"], ["a.example:1", "b.example:2"]),
     ],
 )
 def test_a_wildcard_is_no_address_to_give_to_others(
     tmp_path: Path, listen: str, advertise: list[str], endpoints: list[str]
 ) -> None:
     assert load(tmp_path, peer__listen=listen, peer__advertise=advertise).endpoints == endpoints
+
+
+def test_without_an_open_port_no_address_is_given_to_others(tmp_path: Path) -> None:
+    error = refused(tmp_path, peer__listen="", peer__advertise=["a.example:1"])
+    assert error.key == "peer"
+    assert "peer.listen" in error.expected
 
 
 def test_the_panels_address_is_one_that_a_browser_here_can_open(tmp_path: Path) -> None:
