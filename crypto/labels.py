@@ -63,6 +63,11 @@ class Label(bytes, Enum):
     FILE_PAIR_SIGN = b"almenara/1/file-pair-sign\0"
     FILE_PAIR_CODE = b"almenara/1/file-pair-code\0"
 
+    # Bundles: HPKE's info, the key of the stream, the sender's signature (DESIGN §6).
+    BUNDLE_INFO = b"almenara/1/bundle-info\0"
+    BUNDLE_STREAM = b"almenara/1/bundle-stream\0"
+    BUNDLE_SIGN = b"almenara/1/bundle-sign\0"
+
     # At rest: the vault's seals, key-encryption key and checksum; keys of database and columns (DESIGN §3, SCHEMAS §5).
     VAULT = b"almenara/1/vault\0"
     VAULT_KEY = b"almenara/1/vault-key\0"

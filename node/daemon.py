@@ -17,6 +17,8 @@ from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
 from almenara.node.api.server import start as start_panel
 from almenara.node.authoring import Author
+from almenara.node.bundle_export import BundleExport
+from almenara.node.bundle_import import BundleImport
 from almenara.node.cards import Cards
 from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
@@ -121,7 +123,7 @@ class _Node:
         self, home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.clock = home, config, store, clock
+        self.home, self.config, self.store, self.clock, self.key = home, config, store, clock, key
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
         self.links = Links(own, self.door, events)
@@ -225,6 +227,7 @@ class _Node:
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
+        parts = self.store, self.circles, self.keyring, self.keydesk
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -236,6 +239,8 @@ class _Node:
             readings=Readings(self.store, self.clock, self.circles, self.links),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links),
             maintenance=self.maintenance,
+            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
+            bundle_import=BundleImport(*parts, self.ingest, self.clock),
             close=close,
         )
 

@@ -37,11 +37,24 @@ RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
 log = structlog.get_logger()
 
 
+class Sender(Protocol):
+    """Who brought an envelope, and where the answer goes: a session, or a file that somebody read in."""
+
+    peer: NodeId
+    peer_epoch: bytes  # of its log; empty where there is no log to have a cursor in
+
+    def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
+        """What became of positions, after the commit; after *held*, another may follow."""
+
+    async def close(self) -> None:
+        """The disk failed: send again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One envelope as it came, and where the answer goes."""
 
-    exchange: Exchange
+    exchange: Sender
     lane: int
     position: int
     envelope: bytes

@@ -37,7 +37,7 @@ from almenara.protocol.session import Outcome
 if TYPE_CHECKING:
     from almenara.node.circles import Circles
     from almenara.node.events import Events
-    from almenara.node.exchange import Arrival, Exchange
+    from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
 
@@ -55,7 +55,7 @@ _OUTCOME = {
     REFUSED: Outcome.REFUSED,
 }
 
-_DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
+DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
 log = structlog.get_logger()
 
@@ -118,7 +118,7 @@ class Ingest:
         """A disk that fails ends the sessions, so that they send again; a fault of ours costs only its own envelope."""
         try:
             await self.take(arrivals)
-        except _DISK_FAULTS as error:
+        except DISK_FAULTS as error:
             await self._hang_up(arrivals, error)
         except Exception as error:  # noqa: BLE001 - the node must go on with the next envelope
             log.error("batch-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
@@ -358,6 +358,8 @@ class Ingest:
     async def _move_cursors(tx: Transaction, arrivals: list[Arrival]) -> None:
         reached: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         for arrival in arrivals:
+            if not arrival.exchange.peer_epoch:
+                continue
             key = (arrival.exchange.peer.raw, arrival.lane)
             last = reached.get(key, (b"", 0))[1]
             reached[key] = (arrival.exchange.peer_epoch, max(arrival.position, last))
@@ -366,7 +368,7 @@ class Ingest:
 
     @staticmethod
     def _answer(arrivals: list[Arrival], outcomes: list[Outcome]) -> None:
-        answers: dict[tuple[int, int], tuple[Exchange, list[tuple[int, Outcome]]]] = {}
+        answers: dict[tuple[int, int], tuple[Sender, list[tuple[int, Outcome]]]] = {}
         for arrival, outcome in zip(arrivals, outcomes, strict=True):
             key = (id(arrival.exchange), arrival.lane)
             answers.setdefault(key, (arrival.exchange, []))[1].append((arrival.position, outcome))

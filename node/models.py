@@ -344,3 +344,29 @@ class People(Model):
     """Everybody who may sign in."""
 
     people: list[Person]
+
+
+class BundleAsked(Model):
+    """`almenara bundle export`: for one organisation, or under a passphrase."""
+
+    to: str | None = None
+    passphrase: str | None = Field(default=None, json_schema_extra={"format": "password", "writeOnly": True})
+
+
+class BundleImported(Model):
+    """`almenara bundle import`: what became of the envelopes in the file.
+
+    `records` is the sum of the four behind it. When the file ends early or is damaged, `complete` is false, and
+    everything before that place is counted. `sender` is there only where a peer of ours has signed the file.
+    """
+
+    records: int
+    new: int
+    known: int
+    held: int
+    refused: int
+    complete: bool
+    reason: str = ""
+    next: str = ""
+    sender: str | None = None
+    made_at: str | None = None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.bundle_export import BundleExport
+    from almenara.node.bundle_import import BundleImport
     from almenara.node.casebook import Casebook
     from almenara.node.clock import Clock
     from almenara.node.groups import Groups
@@ -34,4 +36,6 @@ class Runtime:
     readings: Readings
     health: Health
     maintenance: Maintenance
+    bundle_export: BundleExport
+    bundle_import: BundleImport
     close: Callable[[], Awaitable[None]]

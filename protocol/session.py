@@ -264,7 +264,7 @@ class Session:
             LocalError: WRONG_ORDER, the peer did not ask; TOO_LARGE, more frames than one answer may have.
 
         """
-        parts = _split(circle, statements, introductions, packet)
+        parts = split_keys(circle, statements, introductions, packet)
         welcome = self._owed.get(circle, 0)
         if not welcome:
             raise LocalError(Defect.WRONG_ORDER, "KEYS", "a question first")
@@ -393,7 +393,7 @@ _FRAME_ROOM: Final = MAX_FRAME - 64  # bytes for the items of one KEYS: kind, ci
 _ITEM_BYTES: Final = 5  # what frames one item at most
 
 
-def _split(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
+def split_keys(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
     """Deal statements, then introductions, then the packet, into messages that each fit a frame."""
     parts: list[Keys] = []
     told: list[bytes] = []

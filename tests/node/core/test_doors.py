@@ -43,6 +43,8 @@ ROLES: dict[str, tuple[RoleName, ...]] = {
     "accept_circle": ADMIN,
     "decline_circle": ADMIN,
     "leave_circle": ADMIN,
+    "export_bundle": ADMIN,
+    "import_bundle": ADMIN,
     "save_case": WORKERS,
     "cases": WORKERS,
     "case": WORKERS,
