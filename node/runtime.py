@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from almenara.node.casebook import Casebook
-    from almenara.node.clock import Clock
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from almenara.node.readings import Readings
     from almenara.node.sharing import Sharing
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Runtime:
     """Wired by `daemon.open_node`; exists only while the node is unlocked."""
 
     store: Store
-    clock: Clock
+    clock: Timekeeper
     people: People
     peers: Peers
     groups: Groups
