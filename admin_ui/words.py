@@ -18,6 +18,7 @@ DONE = {
     "circle-accepted": N_("You joined the circle."),
     "circle-declined": N_("You declined the invitation."),
     "circle-left": N_("You left the circle."),
+    "clock-right": N_("The clock counts as right again. What waited for it goes on."),
     "person-added": N_("The person can sign in now."),
     "person-removed": N_("The person can no longer sign in."),
     "password-set": N_("The password is changed."),

@@ -22,7 +22,7 @@ from almenara.node.bundle_import import BundleImport
 from almenara.node.cards import Cards
 from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
-from almenara.node.clock import Clock, now_ms
+from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
@@ -48,6 +48,7 @@ from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
 from almenara.node.storage.engine import Store, open_store
+from almenara.node.timekeeper import Timekeeper
 from almenara.node.transport.door import Door
 from almenara.node.transport.endpoint import parse_endpoint
 from almenara.node.transport.listener import Listener
@@ -96,7 +97,7 @@ async def open_node(home: Home, config: Config, passphrase: str, events: Events,
     async with AsyncExitStack() as stack:
         store = await open_store(config.database_place(home), identity.database_key, identity.column_key, clock=clock)
         stack.push_async_callback(store.close)
-        node = _Node(home, config, identity, store, events, clock)
+        node = _Node(home, config, identity, store, events, clock, uptime)
         await node.load()
         await node.start(stack)
         return node.runtime(stack.pop_all().aclose)
@@ -120,10 +121,18 @@ class _Node:
     """Every part, built once and handed what it needs: the map of the program."""
 
     def __init__(
-        self, home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock
+        self,
+        home: Home,
+        config: Config,
+        identity: Identity,
+        store: Store,
+        events: Events,
+        computer: Clock,
+        up: Uptime | None = None,
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.clock, self.key = home, config, store, clock, key
+        self.home, self.config, self.store, self.key = home, config, store, key
+        clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
         self.links = Links(own, self.door, events)
@@ -131,7 +140,7 @@ class _Node:
         self.author = Author(own, key, self.cards, self.keyring, clock)
         self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
-        admission = Admission(self.circles, self.epochs)
+        admission = Admission(self.circles, self.epochs, clock)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
         self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
@@ -143,6 +152,7 @@ class _Node:
             store,
             clock,
             self.circles,
+            admission,
             self.own_keys,
             announcements,
             self.peers,
@@ -179,6 +189,7 @@ class _Node:
 
     def _tell_each_other(self) -> None:
         """What one part says after its commit, to parts that it does not know."""
+        self.clock.witnesses = lambda: (self.links.clock_differences(), len(self.circles.verified))
         self.circles.on_growth = self.links.wake
         self.circles.on_scopes = self.links.prove
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
@@ -193,8 +204,11 @@ class _Node:
     async def load(self) -> None:
         """Take up where the last run ended, and renew what we say of ourselves."""
         async with self.store.write() as tx:
+            await self.clock.load(tx)
+            await self.clock.keep(tx)
             await self.circles.load(tx)
-            await self.own_keys.renew(tx, self.door.certificate)
+            if not self.clock.doubt():
+                await self.own_keys.renew(tx, self.door.certificate)
             log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
             await tx.meta.set("log-epoch", log_epoch)
         await self.deliveries.load()

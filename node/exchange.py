@@ -12,7 +12,7 @@ import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
-from almenara.node.clock import Clock, minute_of
+from almenara.node.clock import minute_of
 from almenara.node.transport.errors import TransportError
 from almenara.protocol import session as wire
 from almenara.protocol.errors import RemoteError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import LoggedRow
+    from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.link import Link
 
 WINDOW = 512  # pushes under way without acknowledgement: while half of them are committed, the other half arrives
@@ -87,7 +88,7 @@ class Desk:
     own: NodeId
     store: Store
     keyring: Keyring
-    clock: Clock
+    clock: Timekeeper
     intake: Intake
     keys: KeyDesk
     deliveries: Deliveries
@@ -100,7 +101,8 @@ class Exchange:
     def __init__(self, desk: Desk, link: Link) -> None:
         self.peer, self.inbound = NodeId(link.peer), link.inbound
         self.peer_epoch = b""
-        self.clock_difference_min = 0
+        self.greeted = False
+        self._ahead_min = self._offset_then = 0  # what the peer told of its clock, and how ours stood then
         self._desk, self._link = desk, link
         self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
         self._wake, self._room = asyncio.Event(), asyncio.Event()
@@ -119,9 +121,9 @@ class Exchange:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
         tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump)]
         try:
-            await self._link.send(self._session.hello(self._now_min()))
+            await self._link.send(self._session.hello(self._computer_min()))
             async for frame in self._link:
-                for event in self._session.receive(frame, self._now_min()):
+                for event in self._session.receive(frame, self._computer_min()):
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
@@ -149,6 +151,14 @@ class Exchange:
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
 
+    def _computer_min(self) -> int:
+        return minute_of(self._desk.clock.computer())
+
+    @property
+    def clock_difference_min(self) -> int:
+        """How far the peer's clock is ahead of our computer's, however that was set since it told us."""
+        return self._ahead_min - minute_of(self._desk.clock.offset() - self._offset_then)
+
     # what comes in
 
     async def _on(self, event: wire.Event) -> None:
@@ -173,7 +183,7 @@ class Exchange:
 
     async def _on_greeting(self, event: wire.Greeted) -> None:
         self.peer_epoch = event.peer_epoch
-        self.clock_difference_min = event.ahead_min
+        self._ahead_min, self._offset_then, self.greeted = event.ahead_min, self._desk.clock.offset(), True
         async with self._desk.store.read() as tx:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}

@@ -17,7 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
-from almenara.node.clock import MINUTE_MS, Clock, minute_of
+from almenara.node.clock import MINUTE_MS, minute_of
 from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
 
 BATCH = 512  # envelopes per transaction: each touched page is encrypted once (measured: larger batches gain little)
 QUEUE_BYTES = 4 * 1024 * 1024  # of envelopes waiting, 1,024 alerts; beyond, links push back
@@ -78,6 +79,7 @@ class Batch:
     """What one transaction is about to write."""
 
     now: int
+    in_doubt: bool  # whether `now` may be wrong: then nothing is late, and nothing too early
     rows: list[EnvelopeRow] = field(default_factory=list)
     objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Batch:
 class Ingest:
     """The one writer of received envelopes."""
 
-    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Clock, events: Events) -> None:
+    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
         self._clock, self._events = clock, events
         self._queue: asyncio.Queue[Arrival] = asyncio.Queue()
@@ -151,9 +153,12 @@ class Ingest:
             await self._move_cursors(tx, [arrival])
         self._answer([arrival], [Outcome.REFUSED])
 
+    def _batch(self) -> Batch:
+        return Batch(self._clock(), self._clock.doubt() is not None)
+
     async def take(self, arrivals: list[Arrival]) -> None:
         """Write one batch and answer it. After a failed commit nothing was answered, so the peer sends again."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         outcomes: list[Outcome] = []
         async with self._circles.change() as tx:
             ids = [envelope_id(arrival.envelope) for arrival in arrivals]
@@ -174,7 +179,7 @@ class Ingest:
         source, data = arrival.exchange.peer, arrival.envelope
         try:
             outer = parse_outer(data)
-            self._check_life(outer, batch.now)
+            self._check_life(outer, batch)
             try:
                 state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
@@ -188,13 +193,13 @@ class Ingest:
         return state
 
     @staticmethod
-    def _check_life(outer: Outer, now: int) -> None:
-        if is_past_life(outer, minute_of(now)):
+    def _check_life(outer: Outer, batch: Batch) -> None:
+        if is_past_life(outer, minute_of(batch.now)) and not batch.in_doubt:
             raise RemoteError(Defect.PAST_LIFE, "created_hour")
 
     async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, received: Received) -> str:
         """Open it and let it take effect. Raises `RemoteError`, or `Undecided` when something else must come first."""
-        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS:
+        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS and not batch.in_doubt:
             raise Undecided
         if outer.suite is Suite.X_WING:
             return await self._judge_packet(tx, outer, received)
@@ -222,7 +227,7 @@ class Ingest:
         if header.type is ObjectType.STATEMENT:
             await self._take_statement(tx, signed)
         else:
-            await self._check_author(tx, signed, minute_of(batch.now))
+            await self._check_author(tx, signed, header.created_min if batch.in_doubt else minute_of(batch.now))
             await self._effect(tx, batch, signed, received)
         batch.objects.append((signed, received.envelope_id))
 
@@ -330,7 +335,7 @@ class Ingest:
             await self._look_again(tx, batch)
 
     async def _look_again(self, tx: Transaction, batch: Batch) -> None:
-        again = Batch(batch.now)
+        again = Batch(batch.now, batch.in_doubt)
         for row in await tx.log.held(self._keyring.kids()):
             try:
                 received = Received(row.envelope_id, row.data, NodeId(row.source))
@@ -348,7 +353,7 @@ class Ingest:
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         async with self._circles.change() as tx:
             await self._look_again(tx, batch)
             await self._reconsider(tx, batch)

@@ -47,6 +47,10 @@ class Links:
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._live.values()))
 
+    def clock_differences(self) -> list[int]:
+        """Minutes that each connected peer's clock is ahead of our computer's."""
+        return [exchange.clock_difference_min for exchange in self if exchange.greeted]
+
     def __len__(self) -> int:
         return len(self._live)
 

@@ -33,6 +33,16 @@ class NodeProblem(Model):
     next: str
 
 
+class Clock(Model):
+    """`almenara clock`: what this computer says; while that is in doubt also what is likelier."""
+
+    computer: str
+    supposed: str | None = None
+    doubt: Literal["jump", "peers"] | None = None
+    reason: str = ""
+    next: str = ""
+
+
 class PeerCount(Model):
     """Verified peers, and how many of them are connected now."""
 
@@ -52,6 +62,7 @@ class Status(Model):
     peers: PeerCount = PeerCount(verified=0, connected=0)
     alerts_held: int = 0
     problems: list[NodeProblem] = []
+    clock: Clock | None = None
 
 
 class InvitationMade(Model):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, rfc3339
+from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from almenara.node.events import Events
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
     from almenara.protocol.card import Card, Introduction
 
 UNCONFIRMED_MS = DAY_MS  # a code nobody compared is forgotten
@@ -68,7 +69,7 @@ class Peers:
         circles: Circles,
         groups: Groups,
         links: Links,
-        clock: Clock,
+        clock: Timekeeper,
         events: Events,
     ) -> None:
         self._store, self._config, self._cards, self._circles = store, config, cards, circles
@@ -119,6 +120,7 @@ class Peers:
     async def confirm(self, node_id: str, who: str) -> models.PeerChanged:
         """Our person found the codes equal; said again, it changes nothing. Raises `Problem`: NOT_FOUND, NOT_READY."""
         node = parse_node(node_id)
+        self._clock.check()
         row = await self._row(node)
         if row.state == "verified":
             return models.PeerChanged(node_id=node.text, state=row.state)

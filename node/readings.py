@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
-from almenara.node.clock import Clock, rfc3339
+from almenara.node.clock import rfc3339
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import AlertRow, DeliveryRow
+    from almenara.node.timekeeper import Timekeeper
 
 INBOX_MAX = 500  # alerts in one answer
 
@@ -32,7 +33,7 @@ ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm
 class Readings:
     """Reads alerts; decides nothing."""
 
-    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links) -> None:
+    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, links: Links) -> None:
         self._store, self._clock, self._circles, self._links = store, clock, circles, links
 
     async def inbox(self, after: str | None, limit: int) -> models.Inbox:
@@ -91,7 +92,7 @@ class Readings:
                 verified=row.own or self._circles.is_verified(author),
             ),
             "type": row.type,
-            "state": "expired" if row.expires_at <= self._clock() else row.state,
+            "state": "expired" if row.expires_at <= self._clock() and not self._clock.doubt() else row.state,
             "revision": row.revision,
             "tlp": TLP[row.tlp],
             "created_at": rfc3339(row.created_at),

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from almenara.node.bundle_export import BundleExport
     from almenara.node.bundle_import import BundleImport
     from almenara.node.casebook import Casebook
-    from almenara.node.clock import Clock
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from almenara.node.readings import Readings
     from almenara.node.sharing import Sharing
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Runtime:
     """Wired by `daemon.open_node`; exists only while the node is unlocked."""
 
     store: Store
-    clock: Clock
+    clock: Timekeeper
     people: People
     peers: Peers
     groups: Groups

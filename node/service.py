@@ -118,6 +118,23 @@ class Service:
             return basic
         return await self._runtime.health.status(basic)
 
+    @_for(ALL)
+    async def clock(self, actor: Actor) -> models.Clock:
+        """What this computer says, and whether that is in doubt."""
+        return self._open.health.clock()
+
+    @_for(WORKERS)
+    async def settle_clock(self, actor: Actor) -> models.Clock:
+        """A person compared both times: this computer's is right. What waited for it is done now."""
+        runtime = self._open
+        runtime.clock.settle()
+        async with runtime.store.write() as tx:
+            await runtime.clock.write(tx)
+            await tx.audit.add(runtime.clock(), actor.name, "settle clock", "")
+        await runtime.maintenance.round()
+        self.events.publish("status")
+        return runtime.health.clock()
+
     # people
 
     async def needs_first_person(self) -> bool:

@@ -20,6 +20,7 @@ COMMANDS = {  # name -> (module, help)
     "init": ("init", "Make a node's home: keys, configuration, policy"),
     "run": ("run", "Run the node"),
     "status": ("status", "Say how the node is"),
+    "clock": ("clock", "Say how late it is here, and settle doubt about it"),
     "config": ("config", "Check and show the configuration"),
     "person": ("person", "Let people sign in to the panel"),
     "invite": ("peers", "Invite another organisation to pair"),

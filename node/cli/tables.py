@@ -156,5 +156,5 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node"), _object),
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
 }

@@ -26,6 +26,8 @@ ALL: tuple[RoleName, ...] = ("admin", "case worker", "viewer")
 
 ROLES: dict[str, tuple[RoleName, ...]] = {
     "lock": ALL,
+    "clock": ALL,
+    "settle_clock": WORKERS,
     "people": ADMIN,
     "add_person": ADMIN,
     "remove_person": ADMIN,
