@@ -89,7 +89,7 @@ def test_the_limits_are_those_of_the_code(number: int, section: str) -> None:
 
 def test_the_modules_named_exist() -> None:
     names = re.findall(r"`(\w+)`", " ".join(re.findall(r"^In the code: ([^.]*)\.", CIRCLES, re.MULTILINE)))
-    assert len(names) == 12
+    assert len(names) == 13
     assert [name for name in names if not (ROOT / "protocol" / f"{name}.py").exists()] == []
 
 
