@@ -41,6 +41,7 @@ class Label(bytes, Enum):
     SCOPE_KEY = b"almenara/1/scope-key\0"
     TAG = b"almenara/1/tag\0"
     SCOPE_PROOF = b"almenara/1/scope-proof\0"
+    CARRY_DECOY = b"almenara/1/carry-decoy\0"  # keys of no scope, that stand among those a carrier is given
 
     # Envelopes: their id, the beginning of HPKE's info, the signature inside a key packet (PROTOCOL §4, §5.8).
     ENVELOPE_ID = b"almenara/1/envelope-id\0"

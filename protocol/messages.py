@@ -10,12 +10,21 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from almenara.protocol.carry import CARRY_STEP, MAX_CARRIED, MAX_WEEK, CarriedScope
 from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
 from almenara.protocol.errors import Defect, LocalError, RemoteError
-from almenara.protocol.limits import ID_BYTES, MAX_CONTENT, MAX_FRAME, MAX_INTRODUCTION, NONCE_BYTES, UINT16
+from almenara.protocol.limits import (
+    HASH_BYTES,
+    ID_BYTES,
+    MAX_CONTENT,
+    MAX_FRAME,
+    MAX_INTRODUCTION,
+    NONCE_BYTES,
+    UINT16,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SUBPROTOCOL: Final = "almenara.1"
 MAX_VERSIONS: Final = 16  # protocol versions one node speaks
@@ -31,7 +40,7 @@ LANES: Final = 2
 
 
 class Kind(IntEnum):
-    """The first slot of a frame.  9 and above are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
+    """The first slot of a frame.  9 to 14 are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
 
     HELLO = 1
     INTEREST = 2
@@ -41,6 +50,8 @@ class Kind(IntEnum):
     KEYREQ = 6
     KEYS = 7
     BYE = 8
+    CARRY = 15
+    CARRYING = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,11 +154,35 @@ class Bye:
         return self.code, self.retry_after
 
 
-Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carry:
+    """Asks the other side to carry these scopes, decoys among them, in rising order.  Replaces what it asked before."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return ([list(scope) for scope in self.scopes],)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carrying:
+    """Answers CARRY: how many bytes the sender keeps for the other side, and how many of them are in use."""
+
+    granted: int
+    used: int
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.granted, self.used
+
+
+Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye | Carry | Carrying
 
 _LANE = integer(0, LANES - 1)
 _CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
 _OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_CARRIED = Shape("carried scope", ("key", octets(HASH_BYTES)), ("week", integer(0, MAX_WEEK)))
 _SHAPES: Final = {
     Kind.HELLO: Shape(
         "HELLO",
@@ -199,6 +234,17 @@ _SHAPES: Final = {
         ("code", integer(0, UINT16)),
         ("retry_after", integer(0, MAX_RETRY)),
     ),
+    Kind.CARRY: Shape(
+        "CARRY",
+        ("kind", integer(Kind.CARRY, Kind.CARRY)),
+        ("scopes", array(_CARRIED, MAX_CARRIED, rising=True)),
+    ),
+    Kind.CARRYING: Shape(
+        "CARRYING",
+        ("kind", integer(Kind.CARRYING, Kind.CARRYING)),
+        ("granted", integer()),
+        ("used", integer()),
+    ),
 }
 _KINDS: Final[dict[type[Message], Kind]] = {
     Hello: Kind.HELLO,
@@ -209,6 +255,8 @@ _KINDS: Final[dict[type[Message], Kind]] = {
     KeyReq: Kind.KEYREQ,
     Keys: Kind.KEYS,
     Bye: Kind.BYE,
+    Carry: Kind.CARRY,
+    Carrying: Kind.CARRYING,
 }
 
 
@@ -250,7 +298,7 @@ def parse_message(frame: bytes) -> Message:
     try:
         kind = Kind(slots[0])
     except ValueError:
-        raise RemoteError(Defect.UNKNOWN_KIND, "kind", f"1 to {Kind.BYE:d}", str(slots[0])) from None
+        raise RemoteError(Defect.UNKNOWN_KIND, "kind", "a kind of this version", str(slots[0])) from None
     _SHAPES[kind].check(slots)
     message = _READERS[kind](slots[1:])
     _check_together(message)
@@ -296,6 +344,15 @@ def _read_bye(slots: list[Any]) -> Bye:
     return Bye(code=code, retry_after=retry_after)
 
 
+def _read_carry(slots: list[Any]) -> Carry:
+    return Carry(scopes=tuple(CarriedScope(key, week) for key, week in slots[0]))
+
+
+def _read_carrying(slots: list[Any]) -> Carrying:
+    granted, used = slots
+    return Carrying(granted=granted, used=used)
+
+
 _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.HELLO: _read_hello,
     Kind.INTEREST: _read_interest,
@@ -305,6 +362,8 @@ _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.KEYREQ: _read_keyreq,
     Kind.KEYS: _read_keys,
     Kind.BYE: _read_bye,
+    Kind.CARRY: _read_carry,
+    Kind.CARRYING: _read_carrying,
 }
 
 
@@ -316,8 +375,13 @@ def _check_together(message: Message) -> None:
         )
     if isinstance(message, Ack):
         _refuse_repeats("position", [position for position, _ in message.outcomes])
+    if isinstance(message, Carry):
+        if len(message.scopes) % CARRY_STEP:
+            expected = f"a multiple of {CARRY_STEP} scopes"
+            raise RemoteError(Defect.WRONG_COUNT, "scopes", expected, f"{len(message.scopes)} scopes")
+        _refuse_repeats("key", [scope.key for scope in message.scopes])
 
 
-def _refuse_repeats(name: str, values: list[int]) -> None:
+def _refuse_repeats(name: str, values: Sequence[int] | Sequence[bytes]) -> None:
     if len(set(values)) != len(values):
         raise RemoteError(Defect.REPEATED, name, "each once")

@@ -23,6 +23,8 @@ from almenara.protocol.messages import (
     PROOFS_STEP,
     Ack,
     Bye,
+    Carry,
+    Carrying,
     Cursors,
     Hello,
     Interest,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from almenara.crypto.identity import NodeId
+    from almenara.protocol.carry import CarriedScope
 
 VERSIONS: Final = (VERSION,)  # of the protocol, that this node speaks
 DECOY_BYTES: Final = PROOFS_STEP * PROOF_BYTES  # random bytes `interest` needs at most
@@ -80,7 +83,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS}
+_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS, Kind.CARRY, Kind.CARRYING}
 TRANSITIONS: Final[dict[State, dict[Kind, State]]] = {
     State.SILENT: {Kind.HELLO: State.GREETED, Kind.BYE: State.ENDED},
     State.GREETED: {Kind.INTEREST: State.PROVED, Kind.BYE: State.ENDED},
@@ -154,6 +157,21 @@ class KeysTold:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CarryAsked:
+    """The peer asks us to carry these scopes and no others; none where it asks for nothing (any more)."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CarryTold:
+    """What the peer keeps for us, and how much of it is in use, in bytes; nothing granted is a refusal."""
+
+    granted: int
+    used: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
     """The peer said BYE: a ByeCode or a later version's code, and after how many seconds to call again."""
 
@@ -161,7 +179,9 @@ class Left:
     retry_after: int
 
 
-Event: TypeAlias = Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left
+Event: TypeAlias = (
+    Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | CarryAsked | CarryTold | Left
+)
 
 
 class Session:
@@ -184,6 +204,7 @@ class Session:
         self._acked = [0] * LANES
         self._asked: dict[bytes, int] = {}  # circle -> frames of KEYS still welcome
         self._owed: dict[bytes, int] = {}  # circle -> frames of KEYS the peer still expects
+        self._carry_said = self._carry_heard = False
 
     @property
     def proven(self) -> frozenset[bytes]:
@@ -274,6 +295,23 @@ class Session:
         _count_down(self._owed, circle, len(parts))
         return frames
 
+    def carry(self, scopes: Iterable[CarriedScope]) -> bytes:
+        """Ask the peer to carry these scopes (of `carry.padded`) and no others; none at all is a request to stop."""
+        frame = self._say(Carry(scopes=tuple(scopes)))
+        self._carry_said = True
+        return frame
+
+    def carrying(self, granted: int, used: int) -> bytes:
+        """Answer CARRY, in bytes; again when it has changed.
+
+        Raises:
+            LocalError: WRONG_ORDER, the peer did not ask in this session.
+
+        """
+        if not self._carry_heard:
+            raise LocalError(Defect.WRONG_ORDER, "CARRYING", "a request first")
+        return self._say(Carrying(granted=granted, used=used))
+
     def bye(self, code: int, retry_after: int) -> bytes:
         """Hang up; nothing may be said after it."""
         return self._say(Bye(code=int(code), retry_after=retry_after))
@@ -323,6 +361,8 @@ class Session:
                 event = self._take_keyreq(message)
             case Keys():
                 event = self._take_keys(message)
+            case Carry() | Carrying():
+                event = self._take_carry(message)
             case Bye():
                 event = Left(code=message.code, retry_after=message.retry_after)
         return event
@@ -381,6 +421,14 @@ class Session:
             introductions=keys.introductions,
             packet=keys.packet,
         )
+
+    def _take_carry(self, message: Carry | Carrying) -> CarryAsked | CarryTold:
+        if isinstance(message, Carry):
+            self._carry_heard = True
+            return CarryAsked(scopes=message.scopes)
+        if not self._carry_said:
+            raise RemoteError(Defect.WRONG_ORDER, "CARRYING", "an answer to a request of ours")
+        return CarryTold(granted=message.granted, used=message.used)
 
 
 def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:

@@ -43,6 +43,8 @@ FRAMES: dict[Kind, bytes] = {
     Kind.KEYREQ: encode([6, CIRCLE, b""]),
     Kind.KEYS: encode([7, CIRCLE, [], [], b""]),
     Kind.BYE: encode([8, 0, 0]),
+    Kind.CARRY: encode([15, []]),
+    Kind.CARRYING: encode([16, 0, 0]),
 }
 WAY: dict[State, list[Kind]] = {
     State.SILENT: [],
@@ -61,10 +63,11 @@ ALLOWED = {
 
 
 def hearing(state: State) -> Session:
-    """Ana's session when Ben has come to this state, with a question open."""
+    """Ana's session when Ben has come to this state, with a question and a request open."""
     pair = Pair().open() if state is State.OPEN else Pair()
     if state is State.OPEN:
         pair.ana.keyreq(CIRCLE, b"")
+        pair.ana.carry([])
         return pair.ana
     for kind in WAY[state]:
         pair.ana.receive(FRAMES[kind], NOW)
@@ -86,6 +89,7 @@ def saying(state: State) -> Session:
     for kind in WAY[State.OPEN]:
         session.receive(FRAMES[kind], NOW)
     session.receive(FRAMES[Kind.KEYREQ], NOW)
+    session.receive(FRAMES[Kind.CARRY], NOW)
     for kind in WAY[state]:
         say(session, kind)
     return session
@@ -102,6 +106,8 @@ def say(session: Session, kind: Kind) -> object:
         Kind.KEYREQ: lambda: session.keyreq(CIRCLE, b""),
         Kind.KEYS: lambda: session.keys(CIRCLE, [], [], b""),
         Kind.BYE: lambda: session.bye(0, 0),
+        Kind.CARRY: lambda: session.carry([]),
+        Kind.CARRYING: lambda: session.carrying(0, 0),
     }
     return calls[kind]()
 
