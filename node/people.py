@@ -44,7 +44,7 @@ class Actor:
 
 
 SOMEBODY_THERE = N_("There is already somebody who can sign in.")
-LOCAL = Actor("local command line", "admin", "local")
+LOCAL = Actor(N_("local command line"), "admin", "local")
 
 
 @dataclass(frozen=True, slots=True)
