@@ -33,6 +33,7 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 """Variables of the command line, which the configuration leaves alone."""
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
+HIDDEN = "hidden"  # asterisks would be escaped in a URL's parameters
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 Values: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -195,7 +196,9 @@ class Config(Section):
         """Every setting that has a value, the password in `database.url` hidden."""
         shown = self.model_dump(mode="json", exclude_none=True)
         if self.database.url:
-            shown["database"]["url"] = make_url(self.database.url).render_as_string(hide_password=True)
+            url = make_url(self.database.url)
+            hidden = dict.fromkeys(url.query, HIDDEN)  # drivers take `password` and `sslpassword` there, too
+            shown["database"]["url"] = url.set(query=hidden).render_as_string(hide_password=True)
         return {section: values for section, values in shown.items() if values}
 
 

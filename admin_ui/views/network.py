@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from almenara.admin_ui.states import CIRCLE, PEER, PEER_KIND
 from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.problem import Kind, Problem
+from almenara.node.service import LOCAL
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Respon
         problem=problem,
         here="network",
         peer=found,
+        verified_by=visit.reader.say(LOCAL.name) if found.verified_by == LOCAL.name else found.verified_by,
         shared=[circle for circle in circles if any(one.node_id == found.node_id for one in circle.members)],
         states=PEER,
         kinds=PEER_KIND,

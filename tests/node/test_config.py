@@ -159,6 +159,14 @@ def test_no_password_of_the_database_is_shown_or_told(tmp_path: Path, url: str) 
         assert error.__cause__ is None
 
 
+def test_no_secret_in_the_parameters_of_the_database_is_shown(tmp_path: Path) -> None:
+    """The driver takes a password there as well; the names stay, for whoever looks for a mistake."""
+    url = f"postgresql://ana@h/d?password={PASSWORD}&sslpassword={PASSWORD}"
+    shown = load(tmp_path, SMALLEST + f'[database]\nurl = "{url}"\n').redacted()["database"]["url"]
+    assert PASSWORD not in shown
+    assert shown == "postgresql://ana@h/d?password=hidden&sslpassword=hidden"
+
+
 def test_what_is_shown_is_what_counts(tmp_path: Path) -> None:
     shown = load(tmp_path, environ={"ALMENARA_NODE_COUNTRY": "KE"}).redacted()
     assert shown["node"] == {"name": "alpha", "kind": "organisation", "country": "KE", "languages": ["en"]}

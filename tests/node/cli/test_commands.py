@@ -74,6 +74,18 @@ def test_the_token_goes_along_and_nothing_a_browser_would_add(almenara: Any, nod
     assert not {"Cookie", "Origin", "Referer"} & headers.keys()
 
 
+@pytest.mark.parametrize("option", [["--home", "elsewhere"], ["--json"]])
+def test_an_option_between_peers_and_its_word_is_refused_not_dropped(
+    option: list[str], almenara: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped, `--home` would have another home's peer removed."""
+    monkeypatch.setenv("ALMENARA_HOME", str(node.home))
+    said = almenara("peers", *option, "remove", "n")
+    assert said.exit == 2
+    assert "after the command's own words" in said.err
+    assert node.asked == []
+
+
 def test_the_home_comes_from_the_option_then_the_variable_then_the_default(
     almenara: Any, node: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
