@@ -53,7 +53,7 @@ class Home:
             file.flush()
             os.fsync(descriptor)
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -179,7 +179,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return os.path.samestat(os.fstat(descriptor), there)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a name in a folder as durable as the file it names."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

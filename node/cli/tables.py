@@ -152,6 +152,8 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "circles": _circles,
     "cases": _cases,
     "imported": _imported,
+    "bundle": _object,
+    "imported bundle": _object,
     "inbox": _inbox,
     "alert": _alert,
     "preview": _preview,
