@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 API = "/api/v1"
-PATIENCE_S = 60  # the node itself gives up sooner: pairing after 15 s, a circle's key after 10 s
+PATIENCE_S = 120  # the node itself gives up sooner: pairing after 30 s, over Tor 55, a circle's key after 10 s
 
 
 class Refused(Problem):

@@ -124,7 +124,7 @@ class _Node:
         self.home, self.config, self.store, self.clock = home, config, store, clock
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
-        self.links = Links(own, self.door, events)
+        self.links = Links(own, self.door, events, config.proxy)
         self.keyring, self.cards = Keyring(), Cards(own)
         self.author = Author(own, key, self.cards, self.keyring, clock)
         self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)
