@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 API = "/api/v1"
 FILE_PATIENCE_S = 3600  # a large bundle is made before its first byte comes, and taken in before the answer
 FILE_PIECE = 256 * 1024  # bytes of a file read at a time
-PATIENCE_S = 60  # the node itself gives up sooner: pairing after 15 s, a circle's key after 10 s
+PATIENCE_S = 120  # the node itself gives up sooner: pairing after 30 s, over Tor 55, a circle's key after 10 s
 
 
 class Refused(Problem):

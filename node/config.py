@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from almenara.node.transport.endpoint import Endpoint, parse_endpoint
 from almenara.node.transport.errors import EndpointMalformed
+from almenara.node.transport.proxy import SCHEME, parse_proxy
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
@@ -80,6 +81,13 @@ def _listening(value: str) -> str:
     return _endpoint(value) if value else value
 
 
+def _proxy(value: str) -> str:
+    try:
+        return f"{SCHEME}{parse_proxy(value)}"
+    except EndpointMalformed as error:
+        raise PydanticCustomError("setting", "{expected}", {"expected": str(error)}) from None
+
+
 def _host(value: str) -> str:
     _must(bool(re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,255}", value)), "the name of a host, without a port or path")
     return value.lower()
@@ -122,6 +130,7 @@ class Peer(Section):
 
     listen: Annotated[str, AfterValidator(_listening)] = "0.0.0.0:7790"  # empty: no open port
     advertise: list[Address] = []
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None  # SOCKS5, for everything this node dials
 
     @model_validator(mode="after")
     def _answering(self) -> Peer:
@@ -180,6 +189,11 @@ class Config(Section):
             return self.peer.advertise
         own = bool(self.peer.listen) and not _is_wildcard(parse_endpoint(self.peer.listen))
         return [self.peer.listen] if own else []
+
+    @property
+    def proxy(self) -> Endpoint | None:
+        """The SOCKS5 proxy that every dial goes through."""
+        return parse_proxy(self.peer.proxy) if self.peer.proxy else None
 
     @property
     def panel_url(self) -> str:

@@ -135,7 +135,7 @@ class _Node:
         clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
-        self.links = Links(own, self.door, events)
+        self.links = Links(own, self.door, events, config.proxy)
         self.keyring, self.cards = Keyring(), Cards(own)
         self.author = Author(own, key, self.cards, self.keyring, clock)
         self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)

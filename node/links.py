@@ -11,19 +11,19 @@ import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.node.exchange import Desk, Exchange
-from almenara.node.silence import CALLS_US, FAULTS, NOT_CONNECTED, Silence
+from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, NOT_CONNECTED, Silence
 from almenara.node.transport.backoff import Backoff
 from almenara.node.transport.dialer import Dialer
-from almenara.node.transport.errors import TransportError, Unreachable
+from almenara.node.transport.errors import EndpointMalformed, TransportError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from almenara.node.events import Events
     from almenara.node.transport.door import Door
+    from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
-BASE_SECONDS = 1.0
 CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
 
 log = structlog.get_logger()
@@ -32,9 +32,9 @@ log = structlog.get_logger()
 class Links:
     """Who is connected. One exchange per peer; the others are closed."""
 
-    def __init__(self, own: NodeId, door: Door, events: Events) -> None:
+    def __init__(self, own: NodeId, door: Door, events: Events, proxy: Endpoint | None = None) -> None:
         self._own, self._door, self._events = own, door, events
-        self.dialer = Dialer(door)
+        self.dialer = Dialer(door, proxy=proxy)
         self.desk: Desk | None = None
         self._live: dict[bytes, Exchange] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
@@ -151,7 +151,7 @@ class Links:
         return opened_by_us == (self._own.raw < link.peer)
 
     async def _stay_connected(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
-        backoff = self._backoffs[peer] = Backoff(BASE_SECONDS, CAP_SECONDS, SystemRandom())
+        backoff = self._backoffs[peer] = Backoff(self.dialer.pace.retry_seconds, CAP_SECONDS, SystemRandom())
         ended = self._ended[peer] = asyncio.Event()
         while True:
             if peer not in self._live:
@@ -168,7 +168,9 @@ class Links:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
                 self._faults[peer] = FAULTS[error.fault]
-            except (TransportError, OSError) as error:  # of ours: a bad address, no pin, no file with our certificate
+            except EndpointMalformed:
+                self._faults[peer] = NO_ADDRESS
+            except (TransportError, OSError) as error:  # of ours: no pin, no file with our certificate
                 log.warning("dial-refused", peer=NodeId(peer).short, error=type(error).__name__)
             else:
                 with contextlib.suppress(TransportError):

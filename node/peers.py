@@ -11,7 +11,7 @@ from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
-from almenara.node.silence import CALLS_US, CHECK_LINE, Silence, of_caller
+from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
@@ -109,8 +109,11 @@ class Peers:
             code = await self._pairing.join(link)
         except PairingFailed as error:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
-        except (Unreachable, EndpointMalformed):
-            raise Problem(Kind.UNREACHABLE, field="invitation", next=CHECK_LINE) from None
+        except Unreachable as error:
+            found = FAULTS[error.fault]
+            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=found.next) from None
+        except EndpointMalformed:
+            raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
         return await self._joined(code)
 
     async def _joined(self, code: Code) -> models.Peer:
