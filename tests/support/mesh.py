@@ -202,7 +202,6 @@ class Office:
     async def maintain(self) -> None:
         """What the node does by the clock."""
         await self.node.maintenance.round()
-        await self.node.peers.follow_cards()
 
 
 class Mesh:
