@@ -153,6 +153,12 @@ class Sharing(Section):
     retention_days: int = Field(default=90, ge=1, le=366)
 
 
+class Carry(Section):
+    """What other organisations may leave here for circles that we are not in; 0 carries for nobody."""
+
+    quota_mb: int = Field(default=64, ge=0, le=4000)
+
+
 class Config(Section):
     """Everything, checked."""
 
@@ -162,6 +168,7 @@ class Config(Section):
     panel: Panel = Panel()
     log: Log = Log()
     sharing: Sharing = Sharing()
+    carry: Carry = Carry()
 
     @property
     def endpoints(self) -> list[str]:

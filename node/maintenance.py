@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from almenara.node.announcing import Announcements
+    from almenara.node.carriage import Carriage
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
     from almenara.node.ingest import Ingest
@@ -47,10 +48,11 @@ class Maintenance:
         links: Links,
         ingest: Ingest,
         door: Door,
+        carriage: Carriage,
     ) -> None:
         self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
         self._announcements, self._peers, self._links = announcements, peers, links
-        self._ingest, self._door = ingest, door
+        self._ingest, self._door, self._carriage = ingest, door, carriage
         self._erasure_due = False
 
     async def run(self) -> None:
@@ -65,6 +67,7 @@ class Maintenance:
         if not self._clock_in_doubt():
             await self._safely("expiry", self._expire)
             await self._rotate()
+            await self._safely("carrying", self._tidy)
         await self._safely("erasure", self.erase)
         await self._safely("renewal", self._renew)
         await self._safely("unconfirmed", self._peers.drop_unconfirmed)
@@ -95,6 +98,9 @@ class Maintenance:
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
             await tx.log.prune_peer_scopes(self._circles.tags())
         self._erasure_due |= keys + gone > 0
+
+    async def _tidy(self) -> None:
+        self._erasure_due |= await self._carriage.tidy()
 
     def owe_erasure(self) -> None:
         """Something was deleted that the write-ahead log still holds."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
     from almenara.node.clock import Clock
     from almenara.node.groups import Groups
@@ -29,6 +31,8 @@ class Runtime:
     people: People
     peers: Peers
     groups: Groups
+    carriers: Carriers
+    carriage: Carriage
     casebook: Casebook
     sharing: Sharing
     readings: Readings
