@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 MB = 1_000_000  # bytes
 GRACE_MS = DAY_MS  # what is not asked for any more is kept so long: whoever asks again by tomorrow loses nothing
 WEEKS_OFF = 6  # further from our week no key is kept: five, and one for a clock that is not ours
+HOLDERS_MS = 37 * DAY_MS  # nobody holds an envelope of ours for longer than its class lives, and two days
 AT_ONCE = 16  # envelopes that give way before it is weighed again who brought most
-SPARE_SHARE = 64  # of the pool is freed beyond the need, so that a full pool is not searched for every envelope
+SPARE_SHARE = 64  # of the pool is freed beyond the need at most: a full one is not searched for every envelope
 CRITICAL, ROUTINE = 0, 1  # lanes
 
 
@@ -133,21 +134,20 @@ class Carriage:
         tags = self._paid_by(await tx.carrying.askers(), await tx.carrying.carried()).get(asker.node_id, set())
         if lane == ROUTINE and await tx.carrying.used(tags, ROUTINE) < need:
             return False
-        spare = self._granted(asker) // SPARE_SHARE
-        freed = await self._evict(tx, tags, ROUTINE, need + spare if lane == ROUTINE else need)
+        freed = await self._evict(tx, tags, ROUTINE, need, self._granted(asker) // SPARE_SHARE)
         if freed < need and lane == CRITICAL:
-            freed += await self._evict(tx, tags, CRITICAL, need - freed)
+            freed += await self._evict(tx, tags, CRITICAL, need - freed, 0)
         await tx.carrying.charge(asker.node_id, -freed)
         return freed >= need
 
     @staticmethod
-    async def _evict(tx: Transaction, tags: Collection[bytes], lane: int, wanted: int) -> int:
-        """The oldest of whoever brought most, until so many bytes are free or nothing is left; returns how many are."""
+    async def _evict(tx: Transaction, tags: Collection[bytes], lane: int, need: int, spare: int) -> int:
+        """The oldest of whoever brought most, until enough is free or nothing is left; returns how many bytes are."""
         freed = 0
-        while freed < wanted and (rows := await tx.carrying.oldest_of_heaviest(tags, lane, AT_ONCE)):
+        while freed < need and (rows := await tx.carrying.oldest_of_heaviest(tags, lane, AT_ONCE)):
             going = []
             for envelope_id, size in rows:
-                if freed >= wanted:
+                if freed >= need and freed + size > need + spare:
                     break
                 going.append(envelope_id)
                 freed += size
@@ -212,6 +212,7 @@ class Carriage:
         async with self._store.write() as tx:
             tags = await tx.carrying.drop_due(self._clock(), self._week() - WEEKS_BACK)
             erased = await self._drop(tx, tags)
+            await tx.carrying.prune_holders(self._clock() - HOLDERS_MS)
             for asker in await tx.carrying.askers():
                 peer = await tx.peers.get(asker.node_id)
                 if peer is None or peer.state == "removed":

@@ -33,6 +33,7 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 """Variables of the command line, which the configuration leaves alone."""
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
+MAX_QUOTA_MB = 4_000  # what CARRYING can say is 4,294 megabytes
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 Values: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -156,7 +157,7 @@ class Sharing(Section):
 class Carry(Section):
     """What other organisations may leave here for circles that we are not in; 0 carries for nobody."""
 
-    quota_mb: int = Field(default=64, ge=0, le=4000)
+    quota_mb: int = Field(default=64, ge=0, le=MAX_QUOTA_MB)
 
 
 class Config(Section):

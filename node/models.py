@@ -347,6 +347,7 @@ class Delivery(Model):
     node_id: str
     name: str
     state: Literal["queued", "sent", "stored", "carried", "failed"]
+    carried_by: list[str] = []
     sent_at: str | None = None
     stored_at: str | None = None
     reason: str = ""
