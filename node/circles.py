@@ -391,8 +391,8 @@ class Circles(Register):
         return news
 
     def tags(self) -> set[bytes]:
-        """Every scope we are in now."""
-        return set(self._keyring.scopes(minute_of(self._clock()) // 60))
+        """Every scope we are in, or carry, now."""
+        return set(self._keyring.provable(minute_of(self._clock()) // 60))
 
     def _settled(self) -> None:
         """After a commit: tell whom it concerns."""

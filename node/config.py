@@ -35,6 +35,7 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
 HIDDEN = "hidden"  # asterisks would be escaped in a URL's parameters
+MAX_QUOTA_MB = 4_000  # what CARRYING can say is 4,294 megabytes
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 Values: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -172,6 +173,12 @@ class Sharing(Section):
     retention_days: int = Field(default=90, ge=1, le=366)
 
 
+class Carry(Section):
+    """What other organisations may leave here for circles that we are not in; 0 carries for nobody."""
+
+    quota_mb: int = Field(default=64, ge=0, le=MAX_QUOTA_MB)
+
+
 class Config(Section):
     """Everything, checked."""
 
@@ -181,6 +188,7 @@ class Config(Section):
     panel: Panel = Panel()
     log: Log = Log()
     sharing: Sharing = Sharing()
+    carry: Carry = Carry()
 
     @property
     def endpoints(self) -> list[str]:

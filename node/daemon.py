@@ -20,6 +20,8 @@ from almenara.node.authoring import Author
 from almenara.node.bundle_export import BundleExport
 from almenara.node.bundle_import import BundleImport
 from almenara.node.cards import Cards
+from almenara.node.carriage import MB, Carriage
+from almenara.node.carriers import Carriers
 from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
@@ -57,6 +59,7 @@ from almenara.node.words import N_
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from almenara.crypto.identity import NodeId
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.home import Home
@@ -146,6 +149,9 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
+        self.carriers = Carriers(store, self.circles, self.keyring, self.links.connected, clock, events)
+        quota = config.carry.quota_mb * MB
+        self.carriage = self.ingest.carriage = Carriage(store, self.circles, self.keyring, clock, events, quota)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
@@ -159,6 +165,7 @@ class _Node:
             self.links,
             self.ingest,
             self.door,
+            self.carriage,
         )
         places, gate = Places(), Gate()
         self.casebook = Casebook(store, clock, events, places, gate)
@@ -195,7 +202,15 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
+        self.carriers.on_change = self.carriage.on_change = self.links.wake
+        self.carriage.on_scopes = self.links.prove
+        self.peers.on_removed = self._on_removed
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
+
+    async def _on_removed(self, node: NodeId) -> None:
+        await self.carriers.end_with(node)
+        await self.carriage.end_with(node)
+        self._on_erased()
 
     def _on_erased(self) -> None:
         self.maintenance.owe_erasure()
@@ -212,6 +227,8 @@ class _Node:
             log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
             await tx.meta.set("log-epoch", log_epoch)
         await self.deliveries.load()
+        await self.carriers.load()
+        await self.carriage.load()
         await self.casebook.load()
         self.links.desk = Desk(
             own=self.circles.own,
@@ -221,6 +238,8 @@ class _Node:
             intake=self.ingest,
             keys=self.keydesk,
             deliveries=self.deliveries,
+            carriers=self.carriers,
+            carriage=self.carriage,
             log_epoch=log_epoch,
         )
 
@@ -248,6 +267,8 @@ class _Node:
             people=People(self.store, self.clock, self.config.panel.idle_minutes),
             peers=self.peers,
             groups=self.groups,
+            carriers=self.carriers,
+            carriage=self.carriage,
             casebook=self.casebook,
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links),

@@ -5,24 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
+from almenara.node.carry_talk import CarryTalk
 from almenara.node.clock import minute_of
 from almenara.node.transport.errors import TransportError
 from almenara.protocol import session as wire
 from almenara.protocol.errors import RemoteError
-from almenara.protocol.messages import MAX_PROOFS
 from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.deliveries import Deliveries
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store
@@ -43,6 +44,9 @@ class Sender(Protocol):
 
     peer: NodeId
     peer_epoch: bytes  # of its log; empty where there is no log to have a cursor in
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether whoever brings it may fill what we keep for a peer that asked us to carry this scope."""
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         """What became of positions, after the commit; after *held*, another may follow."""
@@ -92,6 +96,8 @@ class Desk:
     intake: Intake
     keys: KeyDesk
     deliveries: Deliveries
+    carriers: Carriers
+    carriage: Carriage
     log_epoch: bytes
 
 
@@ -105,6 +111,8 @@ class Exchange:
         self._ahead_min = self._offset_then = 0  # what the peer told of its clock, and how ours stood then
         self._desk, self._link = desk, link
         self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
+        self._decoys = random_bytes(DECOY_BYTES)  # the same in each INTEREST: fresh ones would be known by their going
+        self._carry = CarryTalk(desk.carriers, desk.carriage, self._session, self.peer, link.send)
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
         self._sent: dict[int, int] = {}  # lane -> last position pushed
@@ -119,7 +127,8 @@ class Exchange:
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump)]
+        works = (self._write, self._pump, lambda: self._carry.run(self.ready))
+        tasks = [asyncio.create_task(self._guarded(work)) for work in works]
         try:
             await self._link.send(self._session.hello(self._computer_min()))
             async for frame in self._link:
@@ -178,6 +187,8 @@ class Exchange:
                 await self._on_question(event)
             case wire.KeysTold():
                 await self._desk.keys.take(self.peer, event)
+            case wire.CarryAsked() | wire.CarryTold():
+                self._carry.hear(event)
             case wire.Left():
                 await self._link.close()
 
@@ -245,15 +256,16 @@ class Exchange:
         """Tell the peer which scopes we are in, now that they may have changed."""
         if not self.peer_epoch or self._session.ended:
             return
-        scopes = self._desk.keyring.scopes(self._now_min() // 60)
-        self._session.set_scopes(ScopeKey(tag, key) for tag, key in islice(scopes.items(), MAX_PROOFS))
+        scopes = self._desk.keyring.provable(self._now_min() // 60)
+        self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
         before = self._session.proven
-        self._say(self._session.interest(random_bytes(DECOY_BYTES)))
+        self._say(self._session.interest(self._decoys))
         self._fresh |= self._session.proven - before
         self._wake.set()
 
     def ask(self) -> None:
-        """Ask for the keys and statements that this peer may have and we lack."""
+        """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""
+        self._carry.wake()
         if not self.ready.is_set() or self._session.ended:
             return
         for circle_id, held in self._desk.keys.questions(self.peer):
@@ -262,6 +274,11 @@ class Exchange:
     def wake(self) -> None:
         """The log has grown."""
         self._wake.set()
+        self._carry.wake()
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether both sides proved this scope in their latest INTEREST."""
+        return tag in self._session.proven
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         """What became of pushed positions, after the commit; nobody listens any more after BYE."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -35,6 +35,8 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.circles import Circles
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Sender
@@ -88,14 +90,24 @@ class Batch:
     late: list[bytes] = field(default_factory=list)  # held before, opened now
 
 
+class Pool(Protocol):
+    """Where envelopes of circles that we are not in may stay, if a peer asked for it."""
+
+    async def hold(
+        self, tx: Transaction, outer: Outer, size: int, *, proven: bool, settle: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """As `Carriage.hold`."""
+
+
 class Ingest:
-    """The one writer of received envelopes."""
+    """The one writer of received envelopes. `carriage` holds what we carry, once wired."""
 
     def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
         self._clock, self._events = clock, events
         self._queue: asyncio.Queue[Arrival] = asyncio.Queue()
         self._queued, self._room = 0, asyncio.Event()
+        self.carriage: Pool | None = None
         self._waiting: dict[bytes, list[Arrival]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
@@ -183,7 +195,9 @@ class Ingest:
             try:
                 state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
-                state = await self._hold(tx, outer, len(data), minute_of(batch.now) // 60)
+                state = await self._hold(tx, batch, outer, arrival)
+                if state == REFUSED:  # nobody broke a rule: the pool is full
+                    return REFUSED
                 self._remember(found, arrival)
         except ProtocolError as error:
             batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
@@ -294,16 +308,29 @@ class Ingest:
         header = signed.header
         return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
 
-    async def _hold(self, tx: Transaction, outer: Outer, size: int, hour: int) -> str:
+    async def _hold(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
         """Keep what cannot be opened yet, or not here, if its scope is one we prove now and its pool has room.
 
         A member can name the scope of any week to come, each with a pool of its own: those have to wait elsewhere.
         """
-        if outer.tag not in self._keyring.scopes(hour):
-            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        size = len(arrival.envelope)
+        if outer.tag not in self._keyring.scopes(minute_of(batch.now) // 60):
+            return await self._carry(tx, batch, outer, arrival)
         if await tx.log.held_bytes(outer.tag) + size > HELD_POOL_BYTES:
             raise RemoteError(Defect.TOO_LARGE, "pool")
         return HELD
+
+    async def _carry(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
+        """The same for a scope that we are not in, if a peer asked for it: not opened ever, as far as we know."""
+        if self.carriage is None or not self._keyring.carries(outer.tag):
+            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        proven, size = arrival.exchange.proves(outer.tag), len(arrival.envelope)
+
+        async def settle() -> None:
+            await tx.log.append(batch.rows, known=())
+            batch.rows.clear()
+
+        return HELD if await self.carriage.hold(tx, outer, size, proven=proven, settle=settle) else REFUSED
 
     def _remember(self, found: bytes, arrival: Arrival) -> None:
         while len(self._waiting) >= WATCHED:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from almenara.node.admission import Admission
     from almenara.node.announcing import Announcements
+    from almenara.node.carriage import Carriage
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
     from almenara.node.ingest import Ingest
@@ -48,11 +49,12 @@ class Maintenance:
         links: Links,
         ingest: Ingest,
         door: Door,
+        carriage: Carriage,
     ) -> None:
         self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
         self._admission = admission
         self._announcements, self._peers, self._links = announcements, peers, links
-        self._ingest, self._door = ingest, door
+        self._ingest, self._door, self._carriage = ingest, door, carriage
         self._erasure_due = False
 
     async def run(self) -> None:
@@ -70,7 +72,9 @@ class Maintenance:
         else:
             await self._by_date()
         await self._safely("erasure", self.erase)
-        await self._safely("cards", self._peers.follow_cards)  # of a card that came just before a crash, nobody was told
+        await self._safely(
+            "cards", self._peers.follow_cards
+        )  # of one that came just before a crash, nobody was told
         await self._safely("reconsideration", self._ingest.reconsider)  # what came from the future may be present now
         self._links.prove()
 
@@ -91,6 +95,7 @@ class Maintenance:
         await self._rotate()
         await self._safely("renewal", self._renew)
         await self._safely("unconfirmed", self._peers.drop_unconfirmed)
+        await self._safely("carrying", self._tidy)
 
     async def _expire(self) -> None:
         now = self._clock()
@@ -101,6 +106,9 @@ class Maintenance:
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
             await tx.log.prune_peer_scopes(self._circles.tags())
         self._erasure_due |= keys + gone > 0
+
+    async def _tidy(self) -> None:
+        self._erasure_due |= await self._carriage.tidy()
 
     def owe_erasure(self) -> None:
         """Something was deleted that the write-ahead log still holds."""

@@ -162,6 +162,50 @@ class MemberChanged(Model):
     state: MemberState
 
 
+CarrierState = Literal["asked", "carrying", "refused", "full", "offline"]
+
+
+class Carrier(Model):
+    """A peer that we asked to carry for a circle; bytes are those for all that we asked of it."""
+
+    node_id: str
+    name: str
+    state: CarrierState
+    granted_bytes: int = 0
+    used_bytes: int = 0
+
+
+class CircleCarriers(Model):
+    """`almenara circle carriers`."""
+
+    circle_id: str
+    carriers: list[Carrier]
+
+
+class CarriedFor(Model):
+    """A peer for which we carry: what it may fill, and what is in use."""
+
+    node_id: str
+    name: str
+    granted_bytes: int
+    used_bytes: int
+    envelopes: int
+    asked_at: str | None = None
+
+
+class Carrying(Model):
+    """`almenara peers carrying`: `default_bytes` is what a peer may fill where nobody said otherwise."""
+
+    default_bytes: int
+    carrying: list[CarriedFor]
+
+
+class CarryQuota(Model):
+    """How much a peer may fill, in megabytes; 0 refuses it."""
+
+    quota_mb: int = Field(ge=0, le=4_000)
+
+
 class CircleChanged(Model):
     """What a change made of our own standing."""
 
@@ -314,6 +358,7 @@ class Delivery(Model):
     node_id: str
     name: str
     state: Literal["queued", "sent", "stored", "carried", "failed"]
+    carried_by: list[str] = []
     sent_at: str | None = None
     stored_at: str | None = None
     reason: str = ""

@@ -17,6 +17,8 @@ from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.cards import Cards
     from almenara.node.circles import Circles
     from almenara.node.config import Config
@@ -75,6 +77,7 @@ class Peers:
         self._store, self._config, self._cards, self._circles = store, config, cards, circles
         self._groups, self._links, self._clock, self._events = groups, links, clock, events
         self.pairing: Pairing | None = None
+        self.on_removed: Callable[[NodeId], Awaitable[None]] = _nothing
 
     async def load(self) -> None:
         """Take up trust where the last run left it."""
@@ -154,6 +157,7 @@ class Peers:
             await tx.peers.set(node.raw, state="removed", code="", reason="")
             await self._circles.end_direct(tx, node)
             await self._groups.remove_everywhere(tx, node)
+        await self.on_removed(node)
         self._events.publish("peers", node.text)
         return models.PeerChanged(node_id=node.text, state="removed")
 
@@ -370,3 +374,7 @@ class Peers:
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))
         return profile is not None and profile.name != row.name
+
+
+async def _nothing(_: NodeId) -> None:
+    """Until wired."""

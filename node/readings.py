@@ -8,6 +8,7 @@ from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
 from almenara.node.clock import rfc3339
+from almenara.node.deliveries import CARRIED_BLIND
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -71,7 +72,7 @@ class Readings:
             return await self._detail(tx, max((row for row in rows if row.author == author), key=_revision))
 
     async def _detail(self, tx: Transaction, row: AlertRow) -> models.AlertDetail:
-        recipients = [self._delivery(found) for found in await tx.deliveries.of(row.alert_id)] if row.own else None
+        recipients = await self._deliveries(tx, row.alert_id) if row.own else None
         return models.AlertDetail(
             **self._fields(row), case_id=id_text(row.case_id) if row.case_id else None, recipients=recipients
         )
@@ -101,8 +102,17 @@ class Readings:
             "view": view_of(row.body),
         }
 
-    def _delivery(self, row: DeliveryRow) -> models.Delivery:
+    async def _deliveries(self, tx: Transaction, alert_id: bytes) -> list[models.Delivery]:
+        rows = await tx.deliveries.of(alert_id)
+        holders = await tx.carrying.holders({row.envelope_id for row in rows})
+        blind = [holder.node_id for holder in holders]
+        members = [row.node_id for row in rows if row.state == "stored"]
+        return [self._delivery(row, blind, members) for row in rows]
+
+    def _delivery(self, row: DeliveryRow, blind: list[bytes], members: list[bytes]) -> models.Delivery:
+        """`blind` are carriers that hold it, `members` those who have it and pass it on."""
         node = NodeId(row.node_id)
+        carriers = [] if row.state == "stored" else blind + (members if row.state == "carried" else [])
         reason, advice = row.reason, ""
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
@@ -111,11 +121,13 @@ class Readings:
             case "failed":
                 advice = ASK_THEM
             case "carried":
-                advice = ASK_STEWARD
+                reason = reason or CARRIED_BLIND
+                advice = WAIT if self._circles.is_verified(node) else ASK_STEWARD
         return models.Delivery(
             node_id=node.text,
             name=self._circles.cards.name(node),
             state=row.state,
+            carried_by=[self._circles.cards.name(NodeId(each)) for each in carriers],
             sent_at=rfc3339(row.sent_at) or None,
             stored_at=rfc3339(row.stored_at) or None,
             reason=reason,

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from almenara.node.bundle_export import BundleExport
     from almenara.node.bundle_import import BundleImport
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
     from almenara.node.groups import Groups
     from almenara.node.health import Health
@@ -31,6 +33,8 @@ class Runtime:
     people: People
     peers: Peers
     groups: Groups
+    carriers: Carriers
+    carriage: Carriage
     casebook: Casebook
     sharing: Sharing
     readings: Readings

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from almenara.node import models
+from almenara.node.carriage import MB
 from almenara.node.events import Event, Events
 from almenara.node.people import LOCAL, SOMEBODY_THERE, Actor, FirstCode, SignedIn
 from almenara.node.problem import Kind, Problem
@@ -304,6 +305,39 @@ class Service:
         taken = await self._open.bundle_import.take(data, passphrase)
         await self._audit(actor, "import bundle", taken.sender or "")
         return taken
+
+    # carrying
+
+    @_for(ALL)
+    async def carriers(self, actor: Actor, circle_id: str) -> models.CircleCarriers:
+        """Who carries for a circle of ours."""
+        return await self._open.carriers.show(circle_id)
+
+    @_for(ADMIN)
+    async def add_carrier(self, actor: Actor, circle_id: str, node_id: str) -> models.CircleCarriers:
+        """Ask a verified peer that is not in the circle to carry for it."""
+        found = await self._open.carriers.add(circle_id, node_id)
+        await self._audit(actor, "ask to carry", node_id)
+        return found
+
+    @_for(ADMIN)
+    async def remove_carrier(self, actor: Actor, circle_id: str, node_id: str) -> models.CircleCarriers:
+        """Ask it no more."""
+        found = await self._open.carriers.remove(circle_id, node_id)
+        await self._audit(actor, "stop asking to carry", node_id)
+        return found
+
+    @_for(ALL)
+    async def carrying(self, actor: Actor) -> models.Carrying:
+        """For whom this node carries, and how much."""
+        return await self._open.carriage.show()
+
+    @_for(ADMIN)
+    async def set_carry_quota(self, actor: Actor, node_id: str, quota_mb: int) -> models.Carrying:
+        """How much a peer may leave here; 0 stops carrying for it and erases what is here."""
+        found = await self._open.carriage.set_quota(node_id, quota_mb * MB)
+        await self._audit(actor, "carry quota", node_id)
+        return found
 
     # cases
 

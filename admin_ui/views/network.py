@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from almenara.admin_ui.states import CIRCLE, PEER, PEER_KIND
 from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.config import MAX_QUOTA_MB
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL
 from almenara.node.words import N_
@@ -28,7 +29,17 @@ async def show(visit: Visit) -> web.StreamResponse:
         states=PEER,
         circle_states=CIRCLE,
         kinds=PEER_KIND,
+        carrying=await visit.service.carrying(visit.actor),
     )
+
+
+async def carrying(visit: Visit) -> web.StreamResponse:
+    """Say how much an organisation may leave here."""
+    written = visit.text("quota_mb")
+    if not (written.isascii() and written.isdecimal() and int(written[:9]) <= MAX_QUOTA_MB):
+        raise Problem(Kind.WRONG_TYPE, field="quota_mb", expected=f"0–{MAX_QUOTA_MB}")
+    await visit.service.set_carry_quota(visit.actor, visit.request.match_info["node_id"], int(written))
+    return visit.go("/network", "quota-set" if int(written) else "carrying-stopped")
 
 
 async def peer(visit: Visit) -> web.StreamResponse:
@@ -75,6 +86,7 @@ async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Respon
 
 ROUTES = (
     Route("GET", "/network", show, Who.CASE_WORKER),
+    Route("POST", "/network/carrying/{node_id}", carrying, Who.ADMIN),
     Route("GET", "/network/peers/{node_id}", peer, Who.CASE_WORKER),
     Route("POST", "/network/peers/{node_id}/confirm", confirm, Who.ADMIN),
     Route("POST", "/network/peers/{node_id}/remove", remove, Who.ADMIN),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from almenara.node.api import alerts, bundles, cases, circles, events, guards, office, peers
+from almenara.node.api import alerts, bundles, carrying, cases, circles, events, guards, office, peers
 from almenara.node.api.access import known_caller
 from almenara.node.api.answers import refusal
 from almenara.node.api.keys import API, HOSTS, SERVICE, STREAMED, TOKEN
@@ -34,6 +34,7 @@ ROUTES: tuple[Route, ...] = (
     *office.ROUTES,
     *peers.ROUTES,
     *circles.ROUTES,
+    *carrying.ROUTES,
     *cases.ROUTES,
     *alerts.ROUTES,
     *bundles.ROUTES,

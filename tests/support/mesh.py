@@ -82,6 +82,11 @@ class Line:
     peer: NodeId
     peer_epoch: bytes = b"\x02" * 16
     answers: dict[int, Outcome] = field(default_factory=dict)
+    proven: set[bytes] = field(default_factory=set)
+
+    def proves(self, tag: bytes) -> bool:
+        """As `Exchange.proves`."""
+        return tag in self.proven
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:  # noqa: ARG002 - a session's shape
         """As `Exchange.acknowledge`."""
@@ -287,7 +292,7 @@ class Mesh:
     ) -> bool:
         """What `a` may offer and `b` has not had from it, in order or the last first."""
         hour = self.now // 3_600_000
-        tags = set(a.node.keyring.scopes(hour)) & set(b.node.keyring.scopes(hour))
+        tags = set(a.node.keyring.provable(hour)) & set(b.node.keyring.provable(hour))
         given = a.given.setdefault(b.id.raw, set())
         moved = False
         for lane in (0, 1):
@@ -302,7 +307,7 @@ class Mesh:
 
     @staticmethod
     async def _deliver(a: Office, b: Office, lane: int, row: Any) -> None:
-        line: Any = Line(a.id)
+        line: Any = Line(a.id, proven=set(a.node.keyring.provable(a.mesh.now // 3_600_000)))
         a.node.deliveries.sent(b.id, [row.envelope_id])
         await a.node.deliveries.flush()
         await b.node.ingest.take([Arrival(line, lane, row.position, row.data)])
