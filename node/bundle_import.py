@@ -94,7 +94,7 @@ class Stick:
                     self.new += 1
                 case Outcome.HELD:
                     self._held.add(position)
-                case Outcome.REFUSED:
+                case Outcome.REFUSED | Outcome.BUSY:  # busy: its author's day is full; the file can be read in again
                     self.refused += 1
         if not self._waiting:
             self._done.set()

@@ -28,6 +28,7 @@ from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
+from almenara.node.fanout import Fanout
 from almenara.node.groups import Groups
 from almenara.node.health import Health
 from almenara.node.identity import Identity
@@ -240,6 +241,8 @@ class _Node:
             deliveries=self.deliveries,
             carriers=self.carriers,
             carriage=self.carriage,
+            wants=self.ingest.wants,
+            fanout=Fanout(lambda: self.links),
             log_epoch=log_epoch,
         )
 
@@ -247,6 +250,7 @@ class _Node:
         """Listen and dial; `stack` undoes it in the reverse order."""
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
+        self.tasks.start(self.ingest.wants.run())
         self.tasks.start(self.deliveries.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()

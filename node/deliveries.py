@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
 REFUSED_THERE = N_("Their node refused it.")
 CARRIED_BLIND = N_("A carrier that cannot read it holds it for them.")
+BUSY_THERE = N_("Their node takes no more from us today; it is offered again by itself.")
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
 
 ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
@@ -55,6 +56,10 @@ class Deliveries:
     def watch(self, envelope_id: bytes, recipients: list[NodeId]) -> None:
         """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
+
+    def awaits(self, envelope_id: bytes, peer: NodeId) -> bool:
+        """Whether this recipient's own word that it has the envelope is still to come."""
+        return peer.raw in self._open.get(envelope_id, {})
 
     def sent(self, peer: NodeId, envelope_ids: Collection[bytes]) -> None:
         """These went out on the peer's link; written down soon, mostly with the answer, for disks are slow."""
@@ -121,6 +126,8 @@ class Deliveries:
             case Outcome.REFUSED if peer in open_here:
                 open_here[peer] = "failed"
                 await tx.deliveries.set(envelope_id, peer, state="failed", reason=REFUSED_THERE)
+            case Outcome.BUSY if peer in open_here:
+                await tx.deliveries.set(envelope_id, peer, reason=BUSY_THERE)
 
     async def _held(self, tx: Transaction, envelope_id: bytes, carrier: bytes) -> None:
         """Somebody who is no recipient keeps it: never *stored*, but on its way to whoever was not reached yet."""

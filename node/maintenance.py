@@ -72,9 +72,7 @@ class Maintenance:
         else:
             await self._by_date()
         await self._safely("erasure", self.erase)
-        await self._safely(
-            "cards", self._peers.follow_cards
-        )  # of one that came just before a crash, nobody was told
+        await self._safely("cards", self._peers.follow_cards)  # of one that came just before a crash, nobody was told
         await self._safely("reconsideration", self._ingest.reconsider)  # what came from the future may be present now
         self._links.prove()
 

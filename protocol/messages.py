@@ -13,6 +13,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from almenara.protocol.carry import CARRY_STEP, MAX_CARRIED, MAX_WEEK, CarriedScope
 from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
 from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.flow import (
+    CREDIT,
+    HAVE,
+    LANES,
+    PART,
+    ROUTINE,
+    WANT,
+    Credit,
+    Have,
+    Part,
+    Want,
+    read_credit,
+    read_have,
+    read_part,
+    read_want,
+)
 from almenara.protocol.limits import (
     HASH_BYTES,
     ID_BYTES,
@@ -20,6 +36,7 @@ from almenara.protocol.limits import (
     MAX_FRAME,
     MAX_INTRODUCTION,
     NONCE_BYTES,
+    SMALL,
     UINT16,
 )
 
@@ -35,12 +52,12 @@ MAX_ACKED: Final = 1_024  # positions in one ACK
 MAX_STATEMENTS_TOLD: Final = 256  # objects in one KEYS; more go into the next
 MAX_INTRODUCTIONS_TOLD: Final = 16  # in one KEYS; they are some 9 KB each, so about nine fit the frame
 MAX_PUSHED: Final = MAX_FRAME - 16  # bytes of an envelope in PUSH: what fits the frame; its own rules come later
+MAX_ROUTINE_PUSH: Final = SMALL  # bytes of one in the routine lane: a larger one travels in parts
 MAX_RETRY: Final = 86_400  # seconds a peer may ask us to stay away: a day
-LANES: Final = 2
 
 
 class Kind(IntEnum):
-    """The first slot of a frame.  9 to 14 are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
+    """The first slot of a frame."""
 
     HELLO = 1
     INTEREST = 2
@@ -50,6 +67,10 @@ class Kind(IntEnum):
     KEYREQ = 6
     KEYS = 7
     BYE = 8
+    HAVE = 11
+    WANT = 12
+    CREDIT = 13
+    PART = 14
     CARRY = 15
     CARRYING = 16
 
@@ -177,11 +198,13 @@ class Carrying:
         return self.granted, self.used
 
 
-Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye | Carry | Carrying
+Message: TypeAlias = (
+    Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye | Have | Want | Credit | Part | Carry | Carrying
+)
 
 _LANE = integer(0, LANES - 1)
 _CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
-_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 3)))
 _CARRIED = Shape("carried scope", ("key", octets(HASH_BYTES)), ("week", integer(0, MAX_WEEK)))
 _SHAPES: Final = {
     Kind.HELLO: Shape(
@@ -234,6 +257,10 @@ _SHAPES: Final = {
         ("code", integer(0, UINT16)),
         ("retry_after", integer(0, MAX_RETRY)),
     ),
+    Kind.HAVE: HAVE,
+    Kind.WANT: WANT,
+    Kind.CREDIT: CREDIT,
+    Kind.PART: PART,
     Kind.CARRY: Shape(
         "CARRY",
         ("kind", integer(Kind.CARRY, Kind.CARRY)),
@@ -255,6 +282,10 @@ _KINDS: Final[dict[type[Message], Kind]] = {
     KeyReq: Kind.KEYREQ,
     Keys: Kind.KEYS,
     Bye: Kind.BYE,
+    Have: Kind.HAVE,
+    Want: Kind.WANT,
+    Credit: Kind.CREDIT,
+    Part: Kind.PART,
     Carry: Kind.CARRY,
     Carrying: Kind.CARRYING,
 }
@@ -362,6 +393,10 @@ _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.KEYREQ: _read_keyreq,
     Kind.KEYS: _read_keys,
     Kind.BYE: _read_bye,
+    Kind.HAVE: read_have,
+    Kind.WANT: read_want,
+    Kind.CREDIT: read_credit,
+    Kind.PART: read_part,
     Kind.CARRY: _read_carry,
     Kind.CARRYING: _read_carrying,
 }
@@ -372,6 +407,13 @@ def _check_together(message: Message) -> None:
     if isinstance(message, Interest) and len(message.proofs) % PROOFS_STEP:
         raise RemoteError(
             Defect.WRONG_COUNT, "proofs", f"a multiple of {PROOFS_STEP} proofs", f"{len(message.proofs)} proofs"
+        )
+    if isinstance(message, Push) and message.lane == ROUTINE and len(message.envelope) > MAX_ROUTINE_PUSH:
+        raise RemoteError(
+            Defect.TOO_LARGE,
+            "envelope",
+            f"at most {MAX_ROUTINE_PUSH} bytes, or parts",
+            f"{len(message.envelope)} bytes",
         )
     if isinstance(message, Ack):
         _refuse_repeats("position", [position for position, _ in message.outcomes])
