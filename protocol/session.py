@@ -13,6 +13,7 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.idsets import repair_key
 from almenara.protocol.limits import ID_BYTES, MAX_FRAME, NONCE_BYTES, VERSION
 from almenara.protocol.messages import (
     LANES,
@@ -31,10 +32,13 @@ from almenara.protocol.messages import (
     Kind,
     Message,
     Push,
+    Ranges,
+    Roots,
     encode_message,
     kind_of,
     parse_message,
 )
+from almenara.protocol.reconcile import Repair
 from almenara.protocol.scope import ScopeKey, proof
 
 if TYPE_CHECKING:
@@ -80,7 +84,7 @@ class State(Enum):
     ENDED = "ended"
 
 
-_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS}
+_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS, Kind.ROOTS, Kind.RANGE}
 TRANSITIONS: Final[dict[State, dict[Kind, State]]] = {
     State.SILENT: {Kind.HELLO: State.GREETED, Kind.BYE: State.ENDED},
     State.GREETED: {Kind.INTEREST: State.PROVED, Kind.BYE: State.ENDED},
@@ -161,7 +165,23 @@ class Left:
     retry_after: int
 
 
-Event: TypeAlias = Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RootsTold:
+    """The peer would like a repair, should our root be another than its own."""
+
+    roots: Roots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RangesTold:
+    """A frame of a run of repair, for `Repair.take`, which judges it."""
+
+    ranges: Ranges
+
+
+Event: TypeAlias = (
+    Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left | RootsTold | RangesTold
+)
 
 
 class Session:
@@ -274,6 +294,20 @@ class Session:
         _count_down(self._owed, circle, len(parts))
         return frames
 
+    def repair(self) -> Repair:
+        """Return the repair side of this session, to be kept by the caller; needs the peer's HELLO."""
+        if not self._peer_nonce:
+            raise LocalError(Defect.WRONG_ORDER, "ROOTS", "the peer's HELLO first")
+        return Repair(starts=self._own.raw < self._peer.raw, key=repair_key(self._nonce, self._peer_nonce))
+
+    def say_roots(self, roots: Roots) -> bytes:
+        """Say that we would like a repair."""
+        return self._say(roots)
+
+    def say_ranges(self, ranges: Ranges) -> bytes:
+        """Say one frame of a run of repair."""
+        return self._say(ranges)
+
     def bye(self, code: int, retry_after: int) -> bytes:
         """Hang up; nothing may be said after it."""
         return self._say(Bye(code=int(code), retry_after=retry_after))
@@ -325,6 +359,8 @@ class Session:
                 event = self._take_keys(message)
             case Bye():
                 event = Left(code=message.code, retry_after=message.retry_after)
+            case Roots() | Ranges():
+                event = _repair_told(message)
         return event
 
     def _take_hello(self, hello: Hello, now_min: int) -> Greeted:
@@ -381,6 +417,10 @@ class Session:
             introductions=keys.introductions,
             packet=keys.packet,
         )
+
+
+def _repair_told(message: Roots | Ranges) -> Event:
+    return RootsTold(roots=message) if isinstance(message, Roots) else RangesTold(ranges=message)
 
 
 def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:
