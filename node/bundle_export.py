@@ -1,4 +1,4 @@
-"""Making a bundle: what one peer lacks, or all that we hold, as a file for a stick (DESIGN §6, SPEC.md §13).
+"""Making a bundle: what one peer lacks, or all that we hold, as a file for a stick (DESIGN §6, SPEC.md §14).
 
 The file is made whole before anybody gets it, in a place without a name that the system forgets with the process: what
 is in it is sealed already. Whoever asked then reads it at leisure, and no read of the database waits for a slow stick.
@@ -20,10 +20,10 @@ from almenara.node.home import checked
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol import scope
+from almenara.protocol.answers import split_keys
 from almenara.protocol.bundle import BundleWriter, nameless_header, sign_header
 from almenara.protocol.bundle_head import SALT_BYTES, Opened, lock_with, seal_for
 from almenara.protocol.limits import CLASS_DAYS, HOURS_PER_DAY, LARGE
-from almenara.protocol.session import split_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Taking in a bundle: untrusted, as often as one likes, and never losing what came before damage (SPEC.md §13).
+"""Taking in a bundle: untrusted, as often as one likes, and never losing what came before damage (SPEC.md §14).
 
 Every envelope goes the way of those that peers push. A file adds no trust: who made it counts only for what a peer of
 ours could have told us itself, and only where its signature says so.

@@ -1,4 +1,4 @@
-"""Bundles: a file of envelopes for a stick, a letter, or any other way around a shutdown (DESIGN §6; SPEC.md §13).
+"""Bundles: a file of envelopes for a stick, a letter, or any other way around a shutdown (DESIGN §6; SPEC.md §14).
 
 Written and read as a stream in bounded memory.  What comes before damage is given out before the damage is told, and
 nothing in a bundle counts more than if a peer had pushed it: the file is a way, not an authority.

@@ -8,17 +8,17 @@ bad envelope never ends a session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from almenara.protocol.answers import split_keys
 from almenara.protocol.errors import Defect, LocalError, RemoteError
 from almenara.protocol.flow import LANES, ROUTINE, Announced, Credit, Granted, Have, Part, Stream, Want, Wanted
-from almenara.protocol.limits import ID_BYTES, MAX_FRAME, NONCE_BYTES, VERSION
+from almenara.protocol.idsets import repair_key
+from almenara.protocol.limits import ID_BYTES, NONCE_BYTES, VERSION
 from almenara.protocol.messages import (
-    MAX_INTRODUCTIONS_TOLD,
     MAX_PROOFS,
-    MAX_STATEMENTS_TOLD,
     PROOF_BYTES,
     PROOFS_STEP,
     Ack,
@@ -33,10 +33,13 @@ from almenara.protocol.messages import (
     Kind,
     Message,
     Push,
+    Ranges,
+    Roots,
     encode_message,
     kind_of,
     parse_message,
 )
+from almenara.protocol.reconcile import Repair
 from almenara.protocol.scope import ScopeKey, proof
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ class State(Enum):
 
 _FLOW = {
     *(Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS),
+    *(Kind.ROOTS, Kind.RANGE),
     *(Kind.HAVE, Kind.WANT, Kind.CREDIT, Kind.PART),
     *(Kind.CARRY, Kind.CARRYING),
 }
@@ -185,6 +189,20 @@ class Left:
     retry_after: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RootsTold:
+    """The peer would like a repair, should our root be another than its own."""
+
+    roots: Roots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RangesTold:
+    """A frame of a run of repair, for `Repair.take`, which judges it."""
+
+    ranges: Ranges
+
+
 Event: TypeAlias = (
     Greeted
     | ScopesProven
@@ -196,6 +214,8 @@ Event: TypeAlias = (
     | Announced
     | Wanted
     | Granted
+    | RootsTold
+    | RangesTold
     | CarryAsked
     | CarryTold
     | Left
@@ -386,6 +406,20 @@ class Session:
             raise LocalError(Defect.WRONG_ORDER, "CARRYING", "a request first")
         return self._say(Carrying(granted=granted, used=used))
 
+    def repair(self) -> Repair:
+        """Return the repair side of this session, to be kept by the caller; needs the peer's HELLO."""
+        if not self._peer_nonce:
+            raise LocalError(Defect.WRONG_ORDER, "ROOTS", "the peer's HELLO first")
+        return Repair(starts=self._own.raw < self._peer.raw, key=repair_key(self._nonce, self._peer_nonce))
+
+    def say_roots(self, roots: Roots) -> bytes:
+        """Say that we would like a repair."""
+        return self._say(roots)
+
+    def say_ranges(self, ranges: Ranges) -> bytes:
+        """Say one frame of a run of repair."""
+        return self._say(ranges)
+
     def bye(self, code: int, retry_after: int) -> bytes:
         """Hang up; nothing may be said after it."""
         return self._say(Bye(code=int(code), retry_after=retry_after))
@@ -436,14 +470,14 @@ class Session:
                 event = self._take_flow(message)
             case Ack():
                 event = self._take_ack(message)
-            case KeyReq():
-                event = self._take_keyreq(message)
-            case Keys():
-                event = self._take_keys(message)
+            case KeyReq() | Keys():
+                event = self._take_keyreq(message) if isinstance(message, KeyReq) else self._take_keys(message)
             case Carry() | Carrying():
                 event = self._take_carry(message)
             case Bye():
                 event = Left(code=message.code, retry_after=message.retry_after)
+            case Roots() | Ranges():
+                event = _repair_told(message)
         return event
 
     def _take_flow(self, message: Push | Part | Have | Want | Credit) -> Event | None:
@@ -529,34 +563,11 @@ class Session:
         return CarryTold(granted=message.granted, used=message.used)
 
 
+def _repair_told(message: Roots | Ranges) -> Event:
+    return RootsTold(roots=message) if isinstance(message, Roots) else RangesTold(ranges=message)
+
+
 def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:
     welcome[circle] -= frames
     if not welcome[circle]:
         del welcome[circle]
-
-
-_FRAME_ROOM: Final = MAX_FRAME - 64  # bytes for the items of one KEYS: kind, circle and lengths of lists taken off
-_ITEM_BYTES: Final = 5  # what frames one item at most
-
-
-def split_keys(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
-    """Deal statements, then introductions, then the packet, into messages that each fit a frame."""
-    parts: list[Keys] = []
-    told: list[bytes] = []
-    introduced: list[bytes] = []
-    room = _FRAME_ROOM
-    for item, into, most in (
-        *((statement, told, MAX_STATEMENTS_TOLD) for statement in statements),
-        *((introduction, introduced, MAX_INTRODUCTIONS_TOLD) for introduction in introductions),
-    ):
-        if len(item) + _ITEM_BYTES > room or len(into) == most:
-            parts.append(Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=b""))
-            told.clear()
-            introduced.clear()
-            room = _FRAME_ROOM
-        into.append(item)
-        room -= len(item) + _ITEM_BYTES
-    last = Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=packet)
-    if len(packet) + _ITEM_BYTES <= room:
-        return [*parts, last]
-    return [*parts, replace(last, packet=b""), Keys(circle=circle, statements=(), introductions=(), packet=packet)]

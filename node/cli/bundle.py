@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PASSPHRASE_HEADER = "Almenara-Passphrase"  # noqa: S105 - the name of a header
-UNDER_A_PASSPHRASE = b"ALMB\x01\x02"  # how such a file begins (SPEC.md §13)
+UNDER_A_PASSPHRASE = b"ALMB\x01\x02"  # how such a file begins (SPEC.md §14)
 
 
 @click.group()

@@ -254,7 +254,7 @@ def test_no_more_records_than_a_reader_takes() -> None:
 
 def test_the_specification_has_the_same_numbers() -> None:
     text = (Path(__file__).parents[2] / "protocol" / "SPEC.md").read_text(encoding="utf-8")
-    section = text[text.index("## 13 Bundle") :]
+    section = text[text.index("## 14 Bundle") :]
     numbers = [CHUNK_BYTES, SEALED_BYTES, MAX_CHUNKS, MAX_RECORD, MAX_RECORD + 1, MAX_RECORDS]
     numbers += [HEAD_BYTES[Suite.RECIPIENT] - bundle_head.START_BYTES]
     assert [number for number in numbers if f"{number:,}" not in section] == []
