@@ -54,6 +54,7 @@ from almenara.node.storage.engine import Store, open_store
 from almenara.node.timekeeper import Timekeeper
 from almenara.node.transport.door import Door
 from almenara.node.transport.endpoint import parse_endpoint
+from almenara.node.transport.errors import AddressUnavailable
 from almenara.node.transport.listener import Listener
 from almenara.node.words import N_
 
@@ -74,7 +75,7 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
     """Run until SIGINT or SIGTERM. Without a passphrase the node starts locked and the panel asks for it.
 
     `on_ready(service, panel address)` is called once panel and API answer.
-    Raises `Problem`: HOME_IN_USE, WRONG_PASSPHRASE.
+    Raises `Problem`: HOME_IN_USE, WRONG_PASSPHRASE, NOT_READY for an address that cannot be listened on.
     """
     stopped = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -84,7 +85,11 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
         service = Service(config, version("almenara"), lambda secret: open_node(home, config, secret, service.events))
         if passphrase is not None:
             await service.unlock(passphrase)
-        server = await start_panel(service, config)
+        try:
+            server = await start_panel(service, config)
+        except OSError:
+            await service.close()
+            raise _address_taken("panel.listen", config.panel.listen) from None
         try:
             home.write_local(server.url, server.token, version("almenara"))
             on_ready(service, config.panel_url)
@@ -105,6 +110,16 @@ async def open_node(home: Home, config: Config, passphrase: str, events: Events,
         await node.load()
         await node.start(stack)
         return node.runtime(stack.pop_all().aclose)
+
+
+def _address_taken(setting: str, address: str) -> Problem:
+    return Problem(
+        Kind.NOT_READY,
+        N_("Another program listens on this address already, or it is not an address of this machine."),
+        field=setting,
+        got=address,
+        next=N_("Stop the other program, or choose another address for this node."),
+    )
 
 
 def _open_vault(home: Home, passphrase: str) -> Identity:
@@ -260,7 +275,10 @@ class _Node:
         stack.push_async_callback(self.listener.close)
         if self.config.peer.listen:
             endpoint = parse_endpoint(self.config.peer.listen)
-            await self.listener.start(endpoint.host, endpoint.port)
+            try:
+                await self.listener.start(endpoint.host, endpoint.port)
+            except AddressUnavailable:
+                raise _address_taken("peer.listen", self.config.peer.listen) from None
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""

@@ -250,7 +250,7 @@ def test_no_command_takes_a_secret_as_an_argument_or_variable() -> None:
 
 def test_schema_needs_no_node(almenara: Any) -> None:
     for name in ("case", "alert"):
-        said = almenara("schema", name)
+        said = almenara("schema", name, "--home", "anywhere")  # every command takes it
         assert said.exit == 0
         assert said.told["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
