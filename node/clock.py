@@ -16,7 +16,8 @@ Uptime = Callable[[], tuple[str, int]]
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-MINUTE_MS = 60_000
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 

@@ -56,6 +56,7 @@ from almenara.node.transport.door import Door
 from almenara.node.transport.endpoint import parse_endpoint
 from almenara.node.transport.errors import AddressUnavailable
 from almenara.node.transport.listener import Listener
+from almenara.node.urgent import Urgent
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ class _Node:
         self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
+        self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers = Carriers(store, self.circles, self.keyring, self.links.connected, clock, events)
         quota = config.carry.quota_mb * MB
@@ -221,6 +223,8 @@ class _Node:
         self.carriers.on_change = self.carriage.on_change = self.links.wake
         self.carriage.on_scopes = self.links.prove
         self.peers.on_removed = self._on_removed
+        self.deliveries.on_watch = self.urgent.watch
+        self.links.is_urgent = self.urgent.waits_for
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -267,6 +271,7 @@ class _Node:
         self.tasks.start(self.ingest.run())
         self.tasks.start(self.ingest.wants.run())
         self.tasks.start(self.deliveries.run())
+        self.tasks.start(self.urgent.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()
         stack.push_async_callback(self.links.close)
@@ -293,8 +298,8 @@ class _Node:
             carriage=self.carriage,
             casebook=self.casebook,
             sharing=self.sharing,
-            readings=Readings(self.store, self.clock, self.circles, self.links),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
+            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
             maintenance=self.maintenance,
             bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
             bundle_import=BundleImport(*parts, self.ingest, self.clock),

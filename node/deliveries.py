@@ -14,7 +14,7 @@ from almenara.node.words import N_
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from almenara.crypto.identity import NodeId
     from almenara.node.clock import Clock
@@ -41,12 +41,15 @@ class Deliveries:
         self._open: dict[bytes, dict[bytes, str]] = defaultdict(dict)  # envelope -> recipient -> state, until stored
         self._unwritten: dict[tuple[bytes, bytes], int] = {}  # (envelope, recipient) -> when it went out
         self._due = asyncio.Event()
+        self.on_watch: Callable[[bytes], None] = lambda _: None
 
     async def load(self) -> None:
         """Take up what a restart left open."""
         async with self._store.read() as tx:
             for row in await tx.deliveries.open():
                 self._open[row.envelope_id][row.node_id] = row.state
+        for envelope_id in self._open:
+            self.on_watch(envelope_id)
 
     async def queue(self, tx: Transaction, alert_id: bytes, envelope_id: bytes, recipients: list[NodeId]) -> None:
         """A new alert of ours, in the transaction that appends it to the log."""
@@ -56,6 +59,11 @@ class Deliveries:
     def watch(self, envelope_id: bytes, recipients: list[NodeId]) -> None:
         """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
+        self.on_watch(envelope_id)
+
+    def waiting(self, envelope_id: bytes) -> set[bytes]:
+        """Recipients whose own word is still to come, or who refused; not those we can only reach through others."""
+        return {node for node, state in self._open.get(envelope_id, {}).items() if state != "carried"}
 
     def awaits(self, envelope_id: bytes, peer: NodeId) -> bool:
         """Whether this recipient's own word that it has the envelope is still to come."""

@@ -310,16 +310,20 @@ class Exchange:
 
     def offers(self, envelope_id: bytes, tag: bytes) -> bool:
         """Whether the peer proved this scope and is not known to have the envelope."""
-        return self.ready.is_set() and tag in self._session.proven and not self._inflow.knows(envelope_id)
+        return self.proves(tag) and not self.knows(envelope_id)
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether the session is open and both sides proved this scope."""
+        return self.ready.is_set() and tag in self._session.proven
+
+    def knows(self, envelope_id: bytes) -> bool:
+        """Whether the peer is known to have the envelope: it acknowledged, announced or pushed it."""
+        return self._inflow.knows(envelope_id)
 
     @property
     def srtt(self) -> float:
         """Seconds from a push to its answer, smoothed; 0 before the first."""
         return self._outflow.srtt
-
-    def proves(self, tag: bytes) -> bool:
-        """Whether both sides proved this scope in their latest INTEREST."""
-        return tag in self._session.proven
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         """What became of pushed positions, after the commit; nobody listens any more after BYE."""

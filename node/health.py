@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import QuarantineRow
     from almenara.node.timekeeper import Timekeeper
+    from almenara.node.urgent import Urgent
 
 CLOCK_DIFFERENCE_MS = HOUR_MS  # PROTOCOL §9
 QUARANTINE_SHOWN_MS = 7 * DAY_MS  # then it is history, and no red state any more
@@ -39,13 +40,18 @@ CARD_NEXT = N_("Ask them to connect their node; it renews the card by itself.")
 HELD_REASON = N_("Somebody who is out could still read; sending in this circle waits for a new key.")
 OVERDUE_REASON = N_("The key of this circle is older than a week, and no steward has renewed it.")
 OVERDUE_NEXT = N_("Ask a steward to connect its node; sending goes on meanwhile.")
+UNACKNOWLEDGED_REASON = N_("A critical alert of yours was not acknowledged by them.")
+UNACKNOWLEDGED_NEXT = N_("It is offered again by itself, also through others. Tell them in another way now.")
 
 
 class Health:
     """Collects what is wrong."""
 
-    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, peers: Peers, links: Links) -> None:
+    def __init__(
+        self, store: Store, clock: Timekeeper, circles: Circles, peers: Peers, links: Links, urgent: Urgent
+    ) -> None:
         self._store, self._clock, self._circles, self._peers, self._links = store, clock, circles, peers, links
+        self._urgent = urgent
 
     async def status(self, basic: models.Status) -> models.Status:
         """`basic` with everything that only somebody signed in may know."""
@@ -54,7 +60,8 @@ class Health:
             held = await tx.alerts.count()
             put_aside = await tx.quarantine.recent(1)
         verified = [peer for peer in peers if peer.state == "verified"]
-        problems = [problem for peer in peers if (problem := _peer_problem(peer)) is not None]
+        problems = self._late_problems()
+        problems += [problem for peer in peers if (problem := _peer_problem(peer)) is not None]
         problems += [*self._card_problems(verified), *self._clock_problems(), *self._circle_problems()]
         if not verified:
             problems.append(models.NodeProblem(code="no-peers", reason=NOBODY_REASON, next=NOBODY_NEXT))
@@ -83,6 +90,10 @@ class Health:
             reason=reason,
             next=DOUBT_NEXT,
         )
+
+    def _late_problems(self) -> list[models.NodeProblem]:
+        late = sorted(self._urgent.late(), key=lambda node: node.raw)
+        return [self._about(node, "alert-unacknowledged", UNACKNOWLEDGED_REASON, UNACKNOWLEDGED_NEXT) for node in late]
 
     def _quarantine_problem(self, row: QuarantineRow) -> models.NodeProblem:
         return self._about(NodeId(row.peer), "quarantine", QUARANTINE_REASON, QUARANTINE_NEXT)

@@ -121,7 +121,7 @@ class Ingest:
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
         # a person read in has none: only sessions have the epoch of a log.
         if arrival.exchange.peer_epoch and not self._quotas.admits(
-            peer.raw, tag if ours else b"", cost(arrival.envelope)
+            peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)
         ):
             log.info("quota-reached", peer=peer.short)
             self._answer([arrival], [Outcome.BUSY])

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
-CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
+CAP_SECONDS = 1_800.0  # the longest wait between two dials; whoever comes back dials, too
+URGENT_CAP_SECONDS = 300.0  # the same while a critical alert of ours is under way to the peer
 
 log = structlog.get_logger()
 
@@ -42,6 +43,8 @@ class Links:
         self._faults: dict[bytes, Silence] = {}  # why the last dial failed
         self._callers: set[bytes] = set()  # peers that gave no address
         self._ended: dict[bytes, asyncio.Event] = {}
+        self._stay_away: dict[bytes, float] = {}  # peer -> loop time until which it asked us not to call
+        self.is_urgent: Callable[[bytes], bool] = lambda _: False
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
     def __iter__(self) -> Iterator[Exchange]:
@@ -94,6 +97,12 @@ class Links:
         for exchange in self:
             exchange.wake()
 
+    def hurry(self, peer: bytes) -> None:
+        """Something critical is under way to this peer: dial soon, unless it is connected or asked us to wait."""
+        if peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
+
     def prove(self) -> None:
         """Our scopes have changed."""
         for exchange in self:
@@ -122,6 +131,7 @@ class Links:
             await rival.close()
         exchange = Exchange(self.desk, link)
         self._live[link.peer] = exchange
+        self._stay_away.pop(link.peer, None)  # whoever calls is to be called again
         self._faults.pop(link.peer, None)
         self._tell(link.peer)
         try:
@@ -133,6 +143,8 @@ class Links:
         finally:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
+            if exchange.retry_after:
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:
@@ -154,13 +166,21 @@ class Links:
         backoff = self._backoffs[peer] = Backoff(self.dialer.pace.retry_seconds, CAP_SECONDS, SystemRandom())
         ended = self._ended[peer] = asyncio.Event()
         while True:
-            if peer not in self._live:
+            if peer not in self._live and not self._asked_to_wait(peer):
                 await self._dial_once(peer, endpoints)
             ended.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff.next()):
+                async with asyncio.timeout(self._wait(peer, backoff)):
                     await ended.wait()
-                await asyncio.sleep(backoff.next())  # a link has just ended: soon again, but not all at once
+                await asyncio.sleep(self._wait(peer, backoff))  # a link has just ended: soon again, not all at once
+
+    def _wait(self, peer: bytes, backoff: Backoff) -> float:
+        """Seconds until the next dial: at least as long as the peer asked for."""
+        cap = URGENT_CAP_SECONDS if self.is_urgent(peer) else CAP_SECONDS
+        return max(min(backoff.next(), cap), self._asked_to_wait(peer))
+
+    def _asked_to_wait(self, peer: bytes) -> float:
+        return max(0.0, self._stay_away.get(peer, 0.0) - asyncio.get_running_loop().time())
 
     async def _dial_once(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
         for endpoint in endpoints:

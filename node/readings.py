@@ -9,6 +9,7 @@ from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
 from almenara.node.clock import rfc3339
 from almenara.node.deliveries import CARRIED_BLIND
+from almenara.node.health import UNACKNOWLEDGED_NEXT, UNACKNOWLEDGED_REASON
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import AlertRow, DeliveryRow
     from almenara.node.timekeeper import Timekeeper
+    from almenara.node.urgent import Urgent
 
 INBOX_MAX = 500  # alerts in one answer
 
@@ -34,8 +36,9 @@ ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm
 class Readings:
     """Reads alerts; decides nothing."""
 
-    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, links: Links) -> None:
+    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, links: Links, urgent: Urgent) -> None:
         self._store, self._clock, self._circles, self._links = store, clock, circles, links
+        self._urgent = urgent
 
     async def inbox(self, after: str | None, limit: int) -> models.Inbox:
         """Others' alerts in order of arrival. Raises `Problem(MALFORMED)` for a cursor that is none."""
@@ -117,7 +120,9 @@ class Readings:
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
                 reason = reason or self._links.silence(row.node_id).reason
-                advice = WAIT
+                advice = UNACKNOWLEDGED_NEXT if self._urgent.is_late(row.envelope_id, row.node_id) else WAIT
+            case "queued" | "sent" if self._urgent.is_late(row.envelope_id, row.node_id):
+                reason, advice = reason or UNACKNOWLEDGED_REASON, UNACKNOWLEDGED_NEXT
             case "failed":
                 advice = ASK_THEM
             case "carried":

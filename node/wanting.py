@@ -134,8 +134,9 @@ class Wants:
         if len(missing.unasked) == 1 and missing.asked is None:
             self._ask_in(found, self._rng.uniform(*WAIT_SECONDS))
 
-    def _ask_in(self, found: bytes, seconds: float) -> None:
-        heapq.heappush(self._due, (asyncio.get_running_loop().time() + seconds, next(self._number), found))
+    def _ask_in(self, found: bytes, seconds: float, now: float | None = None) -> None:
+        now = asyncio.get_running_loop().time() if now is None else now
+        heapq.heappush(self._due, (now + seconds, next(self._number), found))
         self._some.set()
 
     # what comes
@@ -210,9 +211,9 @@ class Wants:
             self._release(missing)
             if found in self._under_way or not self._choose(missing, wanted):
                 if found in self._under_way or missing.unasked:
-                    self._ask_in(found, WAIT_SECONDS[1])
+                    self._ask_in(found, WAIT_SECONDS[1], now)
                 continue
-            self._ask_in(found, ASK_AGAIN_SECONDS)
+            self._ask_in(found, ASK_AGAIN_SECONDS, now)
         for exchange, places in wanted.items():
             for at in range(0, len(places), MAX_TOLD):
                 exchange.want(places[at : at + MAX_TOLD])

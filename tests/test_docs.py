@@ -14,7 +14,7 @@ import click
 import pytest
 from babel.messages.pofile import read_po
 
-from almenara.node import bundle_export, bundle_import, deliveries, health, links, peers, roster, silence
+from almenara.node import bundle_export, bundle_import, deliveries, health, peers, roster, silence
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -28,7 +28,7 @@ RED = (  # what the panel says of a peer, a circle or a delivery that needs some
     *(silent.reason for silent in silence.SILENCES),
     *(peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
-    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE, deliveries.CARRIED),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
