@@ -99,7 +99,9 @@ class Exchange:
         self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
         self._sent: dict[int, int] = {}  # lane -> last position pushed
         self._resend: list[bytes] = []  # our own envelopes the peer was sent but never said it stored
+        self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._fresh: set[bytes] = set()  # tags proven since the pump last looked
+        self._lost: set[bytes] = set()  # tags that were proven and are not: what comes under them is gone by
         self._backfill: list[tuple[bytes, int]] = []  # (tag, position reached): scopes proven after the pump went by
         self._in_flight: dict[tuple[int, int], bytes] = {}
         self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
@@ -152,7 +154,7 @@ class Exchange:
                 self._on_cursors(event)
                 await self._begin()
             case wire.ScopesProven():
-                self._on_scopes(event.fresh)
+                self._on_scopes()
             case wire.Pushed():
                 await self._desk.intake.submit(Arrival(self, event.lane, event.position, event.envelope))
             case wire.Acked():
@@ -190,10 +192,9 @@ class Exchange:
         self._wake.set()
         self.ask()
 
-    def _on_scopes(self, fresh: frozenset[bytes]) -> None:
-        """Tags proven for the first time: what lies before the cursor was never offered, so the pump offers it now."""
-        self._fresh |= fresh
-        self._wake.set()
+    def _on_scopes(self) -> None:
+        """Tags proven now and not before: what lies before the cursor was never offered, so the pump offers it now."""
+        self._note_proven()
         if self.ready.is_set():
             self.ask()
 
@@ -232,9 +233,14 @@ class Exchange:
             return
         scopes = self._desk.keyring.provable(self._now_min() // 60)
         self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
-        before = self._session.proven
         self._say(self._session.interest(self._decoys))
-        self._fresh |= self._session.proven - before
+        self._note_proven()
+
+    def _note_proven(self) -> None:
+        """A carrier may refuse and grant again: what came in between has to be offered, too."""
+        before, self._proven = self._proven, self._session.proven
+        self._fresh |= self._proven - before
+        self._lost |= before - self._proven
         self._wake.set()
 
     def ask(self) -> None:
@@ -317,6 +323,10 @@ class Exchange:
         return True
 
     async def _note_fresh(self) -> None:
+        if self._lost:
+            lost, self._lost = self._lost, set()
+            async with self._desk.store.write() as tx:
+                await tx.log.drop_peer_scopes(self.peer.raw, lost)
         if self._fresh:
             fresh, self._fresh = self._fresh, set()
             async with self._desk.store.read() as tx:
