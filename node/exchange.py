@@ -123,6 +123,7 @@ class Exchange:
         self._control: deque[bytes] = deque()  # answers and questions, before any envelope
         self._stirred = asyncio.Event()
         self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
+        self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
         self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
         self.ready = asyncio.Event()
@@ -183,7 +184,7 @@ class Exchange:
                 self._on_cursors(event)
                 await self._begin()
             case wire.ScopesProven():
-                self._on_scopes(event.fresh)
+                self._on_scopes()
             case wire.Pushed():
                 await self._on_push(event)
             case wire.Acked():
@@ -242,10 +243,9 @@ class Exchange:
         self._stir()
         self.ask()
 
-    def _on_scopes(self, fresh: frozenset[bytes]) -> None:
-        """Tags proven for the first time: what lies before the cursor was never offered, so the pump offers it now."""
-        self._outflow.proved(fresh)
-        self._stir()
+    def _on_scopes(self) -> None:
+        """Tags proven now and not before: what lies before the cursor was never offered, so it is offered now."""
+        self._note_proven()
         if self.ready.is_set():
             self.ask()
 
@@ -285,9 +285,14 @@ class Exchange:
             return
         scopes = self._desk.keyring.provable(self._now_min() // 60)
         self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
-        before = self._session.proven
         self._say(self._session.interest(self._decoys))
-        self._outflow.proved(self._session.proven - before)
+        self._note_proven()
+
+    def _note_proven(self) -> None:
+        """A carrier may refuse and grant again: what came in between has to be offered, too."""
+        before, self._proven = self._proven, self._session.proven
+        self._outflow.proved(self._proven - before)
+        self._stir()
 
     def ask(self) -> None:
         """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""

@@ -28,11 +28,12 @@ RED = (  # what the panel says of a peer, a circle or a delivery that needs some
     *(silent.reason for silent in silence.SILENCES),
     *(peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
-    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE, deliveries.CARRIED),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE),
+    *(deliveries.CARRIED, deliveries.CARRIED_BLIND),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
-GUIDES = [*TRANSLATIONS, *sorted(DOCS.glob("shutdown.*.md"))]
+GUIDES = [*TRANSLATIONS, *sorted(DOCS.glob("shutdown.*.md")), *sorted(DOCS.glob("carriers.*.md"))]
 
 
 def markdown_files() -> list[Path]:
