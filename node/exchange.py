@@ -6,45 +6,57 @@ import asyncio
 import contextlib
 from collections import deque
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
-from almenara.node.clock import Clock, minute_of
+from almenara.node.carry_talk import CarryTalk
+from almenara.node.clock import minute_of
 from almenara.node.inflow import Inflow
 from almenara.node.outflow import Outflow
 from almenara.node.transport.errors import TransportError
+from almenara.node.wanting import Answered, Wants
 from almenara.protocol import session as wire
 from almenara.protocol.envelope import envelope_id
 from almenara.protocol.errors import RemoteError
 from almenara.protocol.flow import LANES, Announced, Granted, Wanted
-from almenara.protocol.messages import MAX_PROOFS
 from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.deliveries import Deliveries
     from almenara.node.fanout import Fanout
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.link import Link
-    from almenara.node.wanting import Wants
 
 RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
 
 log = structlog.get_logger()
 
 
+class Sender(Answered, Protocol):
+    """Who brought an envelope."""
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether it may fill what we keep for a peer that asked us to carry this scope."""
+
+    async def close(self) -> None:
+        """The disk failed: send again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One envelope as it came, and where the answer goes."""
 
-    exchange: Exchange
+    exchange: Sender
     lane: int
     position: int
     envelope: bytes
@@ -81,10 +93,12 @@ class Desk:
     own: NodeId
     store: Store
     keyring: Keyring
-    clock: Clock
+    clock: Timekeeper
     intake: Intake
     keys: KeyDesk
     deliveries: Deliveries
+    carriers: Carriers
+    carriage: Carriage
     wants: Wants
     fanout: Fanout
     log_epoch: bytes
@@ -96,9 +110,12 @@ class Exchange:
     def __init__(self, desk: Desk, link: Link) -> None:
         self.peer, self.inbound = NodeId(link.peer), link.inbound
         self.peer_epoch = b""
-        self.clock_difference_min = 0
+        self.greeted = False
+        self._ahead_min = self._offset_then = 0  # what the peer told of its clock, and how ours stood then
         self._desk, self._link = desk, link
         self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
+        self._decoys = random_bytes(DECOY_BYTES)  # the same in each INTEREST: fresh ones would be known by their going
+        self._carry = CarryTalk(desk.carriers, desk.carriage, self._session, self.peer, self._say)
         self._inflow = Inflow(self._grant)
         self._outflow = Outflow(
             desk.store, desk.deliveries, desk.fanout, self._inflow, self._session, self.peer, self._stir
@@ -106,25 +123,28 @@ class Exchange:
         self._control: deque[bytes] = deque()  # answers and questions, before any envelope
         self._stirred = asyncio.Event()
         self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
+        self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
         self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        writing = asyncio.create_task(self._guarded(self._write))
+        works = (self._write, lambda: self._carry.run(self.ready))
+        tasks = [asyncio.create_task(self._guarded(work)) for work in works]
         try:
-            await self._link.send(self._session.hello(self._now_min()))
+            await self._link.send(self._session.hello(self._computer_min()))
             async for frame in self._link:
-                for event in self._session.receive(frame, self._now_min()):
+                for event in self._session.receive(frame, self._computer_min()):
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
             with contextlib.suppress(Exception):
                 await self._link.send(self._session.bye(ByeCode.BROKEN_RULE, RETRY_SECONDS))
         finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._inflow.close()
             self._outflow.close()
             self._desk.wants.left(self)
@@ -146,6 +166,14 @@ class Exchange:
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
 
+    def _computer_min(self) -> int:
+        return minute_of(self._desk.clock.computer())
+
+    @property
+    def clock_difference_min(self) -> int:
+        """How far the peer's clock is ahead of our computer's, however that was set since it told us."""
+        return self._ahead_min - minute_of(self._desk.clock.offset() - self._offset_then)
+
     # what comes in
 
     async def _on(self, event: wire.Event) -> None:
@@ -156,7 +184,7 @@ class Exchange:
                 self._on_cursors(event)
                 await self._begin()
             case wire.ScopesProven():
-                self._on_scopes(event.fresh)
+                self._on_scopes()
             case wire.Pushed():
                 await self._on_push(event)
             case wire.Acked():
@@ -165,10 +193,10 @@ class Exchange:
                 await self._desk.deliveries.acknowledged(self.peer, settled)
             case Announced() | Wanted() | Granted():
                 await self._on_flow(event)
-            case wire.KeysAsked():
-                await self._on_question(event)
-            case wire.KeysTold():
-                await self._desk.keys.take(self.peer, event)
+            case wire.KeysAsked() | wire.KeysTold():
+                await self._on_keys(event)
+            case wire.CarryAsked() | wire.CarryTold():
+                self._carry.hear(event)
             case wire.Left():
                 self.retry_after = event.retry_after
                 await self._link.close()
@@ -191,7 +219,7 @@ class Exchange:
 
     async def _on_greeting(self, event: wire.Greeted) -> None:
         self.peer_epoch = event.peer_epoch
-        self.clock_difference_min = event.ahead_min
+        self._ahead_min, self._offset_then, self.greeted = event.ahead_min, self._desk.clock.offset(), True
         async with self._desk.store.read() as tx:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
@@ -215,15 +243,17 @@ class Exchange:
         self._stir()
         self.ask()
 
-    def _on_scopes(self, fresh: frozenset[bytes]) -> None:
-        """Tags proven for the first time: what lies before the cursor was never offered, so the pump offers it now."""
-        self._outflow.proved(fresh)
-        self._stir()
+    def _on_scopes(self) -> None:
+        """Tags proven now and not before: what lies before the cursor was never offered, so it is offered now."""
+        self._note_proven()
         if self.ready.is_set():
             self.ask()
 
-    async def _on_question(self, event: wire.KeysAsked) -> None:
+    async def _on_keys(self, event: wire.KeysAsked | wire.KeysTold) -> None:
         """Answered before the next frame is read, so that who asks without listening fills its own line only."""
+        if isinstance(event, wire.KeysTold):
+            await self._desk.keys.take(self.peer, event)
+            return
         answer = await self._desk.keys.answer(self.peer, event.circle, event.statement)
         if answer is not None and not self._session.ended:
             for frame in self._session.keys(answer.circle, answer.statements, answer.introductions, answer.packet):
@@ -253,14 +283,20 @@ class Exchange:
         """Tell the peer which scopes we are in, now that they may have changed."""
         if not self.peer_epoch or self._session.ended:
             return
-        scopes = self._desk.keyring.scopes(self._now_min() // 60)
-        self._session.set_scopes(ScopeKey(tag, key) for tag, key in islice(scopes.items(), MAX_PROOFS))
-        before = self._session.proven
-        self._say(self._session.interest(random_bytes(DECOY_BYTES)))
-        self._outflow.proved(self._session.proven - before)
+        scopes = self._desk.keyring.provable(self._now_min() // 60)
+        self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
+        self._say(self._session.interest(self._decoys))
+        self._note_proven()
+
+    def _note_proven(self) -> None:
+        """A carrier may refuse and grant again: what came in between has to be offered, too."""
+        before, self._proven = self._proven, self._session.proven
+        self._outflow.proved(self._proven - before)
+        self._stir()
 
     def ask(self) -> None:
-        """Ask for the keys and statements that this peer may have and we lack."""
+        """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""
+        self._carry.wake()
         if not self.ready.is_set() or self._session.ended:
             return
         for circle_id, held in self._desk.keys.questions(self.peer):
@@ -270,6 +306,7 @@ class Exchange:
         """The log has grown."""
         self._outflow.grown()
         self._stir()
+        self._carry.wake()
 
     def offer(self, envelope_ids: Sequence[bytes]) -> None:
         """Push these now, whatever fan-out says."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.clock import DAY_MS, HOUR_MS, MINUTE_MS, Clock, minute_of
+from almenara.node.clock import DAY_MS, HOUR_MS, MINUTE_MS, minute_of, rfc3339
 from almenara.node.register import WAIT_FOR_STEWARD
+from almenara.node.silence import CALLS_US
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -16,12 +17,19 @@ if TYPE_CHECKING:
     from almenara.node.peers import Peers
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import QuarantineRow
+    from almenara.node.timekeeper import Timekeeper
     from almenara.node.urgent import Urgent
 
 CLOCK_DIFFERENCE_MS = HOUR_MS  # PROTOCOL §9
 QUARANTINE_SHOWN_MS = 7 * DAY_MS  # then it is history, and no red state any more
 
 CLOCK_REASON = N_("Our clock and theirs differ by more than an hour.")
+JUMP_REASON = N_("The clock of this computer has jumped by more than a day, or stood still while it was off.")
+OFF_REASON = N_("The clock of this computer is more than an hour off from those of our peers.")
+DOUBT_NEXT = N_(
+    "Compare both times with a telephone. If this computer is right, say so; if not, set its date. Until then nothing "
+    "is sent, erased or refused by date."
+)
 CLOCK_NEXT = N_("Compare both computers' date and time with a telephone, and set the wrong one.")
 NOBODY_REASON = N_("This node is not paired with anybody, so it neither warns nor is warned.")
 NOBODY_NEXT = N_("Invite an organisation you trust.")
@@ -40,7 +48,7 @@ class Health:
     """Collects what is wrong."""
 
     def __init__(
-        self, store: Store, clock: Clock, circles: Circles, peers: Peers, links: Links, urgent: Urgent
+        self, store: Store, clock: Timekeeper, circles: Circles, peers: Peers, links: Links, urgent: Urgent
     ) -> None:
         self._store, self._clock, self._circles, self._peers, self._links = store, clock, circles, peers, links
         self._urgent = urgent
@@ -60,7 +68,27 @@ class Health:
         problems += [self._quarantine_problem(row) for row in put_aside if row.at > self._clock() - QUARANTINE_SHOWN_MS]
         counted = models.PeerCount(verified=len(verified), connected=sum(peer.connected for peer in verified))
         return basic.model_copy(
-            update={"node_id": self._circles.own.text, "peers": counted, "alerts_held": held, "problems": problems}
+            update={
+                "node_id": self._circles.own.text,
+                "peers": counted,
+                "alerts_held": held,
+                "problems": problems,
+                "clock": self.clock() if self._clock.doubt() else None,
+            }
+        )
+
+    def clock(self) -> models.Clock:
+        """What this computer says, and where that may be wrong, what is likelier."""
+        doubt = self._clock.doubt()
+        if doubt is None:
+            return models.Clock(computer=rfc3339(self._clock.computer()))
+        reason = OFF_REASON if doubt.kind == "peers" else JUMP_REASON
+        return models.Clock(
+            computer=rfc3339(doubt.computer),
+            supposed=rfc3339(doubt.supposed),
+            doubt=doubt.kind,
+            reason=reason,
+            next=DOUBT_NEXT,
         )
 
     def _late_problems(self) -> list[models.NodeProblem]:
@@ -100,6 +128,9 @@ class Health:
         return models.NodeProblem(code=code, node_id=node.text, name=name, reason=reason, next=advice)
 
     def _clock_problems(self) -> list[models.NodeProblem]:
+        shown = self.clock()
+        if shown.doubt:
+            return [models.NodeProblem(code="clock-in-doubt", reason=shown.reason, next=shown.next)]
         far = [each for each in self._links if abs(each.clock_difference_min) * MINUTE_MS > CLOCK_DIFFERENCE_MS]
         return [self._about(each.peer, "clock-difference", CLOCK_REASON, CLOCK_NEXT) for each in far]
 
@@ -107,7 +138,7 @@ class Health:
 def _peer_problem(peer: models.Peer) -> models.NodeProblem | None:
     if peer.state == "blocked":
         code = "peer-blocked"
-    elif peer.state == "verified" and not peer.connected:
+    elif peer.state == "verified" and not peer.connected and peer.reason != CALLS_US.reason:
         code = "peer-unreachable"
     else:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
-from almenara.node.clock import MINUTE_MS, Clock, minute_of
+from almenara.node.clock import MINUTE_MS, minute_of
 from almenara.node.queueing import FairQueue
 from almenara.node.quotas import Quotas
 from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
@@ -38,12 +38,15 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.circles import Circles
     from almenara.node.events import Events
-    from almenara.node.exchange import Arrival, Exchange
+    from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
-    from almenara.node.wanting import Announcer
+    from almenara.node.timekeeper import Timekeeper
+    from almenara.node.wanting import Answered
 
 BATCH = 512  # envelopes per transaction: each touched page is encrypted once (measured: larger batches gain little)
 QUEUE_BYTES = 4 * 1024 * 1024  # of one peer's envelopes waiting; credit keeps it below, beyond it the link pushes back
@@ -54,7 +57,7 @@ EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
 BUSY = "busy"  # of an outcome only: nothing is kept
 
-_DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
+DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
 log = structlog.get_logger()
 
@@ -81,6 +84,7 @@ class Batch:
     """What one transaction is about to write."""
 
     now: int
+    in_doubt: bool  # whether `now` may be wrong: then nothing is late, and nothing too early
     rows: list[EnvelopeRow] = field(default_factory=list)
     objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
@@ -89,24 +93,37 @@ class Batch:
     late: list[bytes] = field(default_factory=list)  # held before, opened now
 
 
-class Ingest:
-    """The one writer of received envelopes."""
+class Pool(Protocol):
+    """Where envelopes of circles that we are not in may stay, if a peer asked for it."""
 
-    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Clock, events: Events) -> None:
+    async def hold(
+        self, tx: Transaction, outer: Outer, size: int, *, proven: bool, settle: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """As `Carriage.hold`."""
+
+
+class Ingest:
+    """The one writer of received envelopes. `carriage` holds what we carry, once wired."""
+
+    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
         self._clock, self._events = clock, events
         self.wants = Wants(store)
+        self.carriage: Pool | None = None
         self._quotas = Quotas(clock)
         self._over_quota: set[bytes] = set()
         self._queue: FairQueue[bytes, Arrival] = FairQueue(LANES)
-        self._waiting: dict[bytes, list[tuple[Announcer, int, int]]] = {}  # whom to tell when a held envelope opens
+        self._waiting: dict[bytes, list[tuple[Answered, int, int]]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
         ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
-        # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each.
-        if not self._quotas.admits(peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)):
+        # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
+        # a person read in has none: only sessions have the epoch of a log.
+        if arrival.exchange.peer_epoch and not self._quotas.admits(
+            peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)
+        ):
             if peer.raw not in self._over_quota:  # once, not for each envelope of a flood
                 self._over_quota.add(peer.raw)
                 log.warning("quota-reached", peer=peer.short, lane=arrival.lane)
@@ -127,7 +144,7 @@ class Ingest:
         """A disk that fails ends the sessions, so that they send again; a fault of ours costs only its own envelope."""
         try:
             await self.take(arrivals)
-        except _DISK_FAULTS as error:
+        except DISK_FAULTS as error:
             await self._hang_up(arrivals, error)
         except Exception as error:  # noqa: BLE001 - the node must go on with the next envelope
             log.error("batch-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
@@ -161,9 +178,12 @@ class Ingest:
         self._answer([arrival], [Outcome.REFUSED])
         self._settle({found: Outcome.REFUSED})
 
+    def _batch(self) -> Batch:
+        return Batch(self._clock(), self._clock.doubt() is not None)
+
     async def take(self, arrivals: list[Arrival]) -> None:
         """Write one batch and answer it. After a failed commit nothing was answered, so the peer sends again."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         outcomes: list[Outcome] = []
         async with self._circles.change() as tx:
             ids = [arrival.envelope_id for arrival in arrivals]
@@ -193,11 +213,13 @@ class Ingest:
         source, data = arrival.exchange.peer, arrival.envelope
         try:
             outer = parse_outer(data)
-            self._check_life(outer, batch.now)
+            self._check_life(outer, batch)
             try:
                 state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
-                state = await self._hold(tx, outer, len(data), minute_of(batch.now) // 60)
+                state = await self._hold(tx, batch, outer, arrival)
+                if state == REFUSED:  # nobody broke a rule: the pool is full
+                    return REFUSED
                 self._watch(found, arrival.exchange, arrival.lane, arrival.position)
         except OverQuota:
             log.info("author-over-quota", peer=source.short)
@@ -210,13 +232,13 @@ class Ingest:
         return state
 
     @staticmethod
-    def _check_life(outer: Outer, now: int) -> None:
-        if is_past_life(outer, minute_of(now)):
+    def _check_life(outer: Outer, batch: Batch) -> None:
+        if is_past_life(outer, minute_of(batch.now)) and not batch.in_doubt:
             raise RemoteError(Defect.PAST_LIFE, "created_hour")
 
     async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, received: Received) -> str:
         """Open it and let it take effect. Raises `RemoteError`, or `Undecided` when something else must come first."""
-        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS:
+        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS and not batch.in_doubt:
             raise Undecided
         if outer.suite is Suite.X_WING:
             return await self._judge_packet(tx, outer, received)
@@ -244,7 +266,7 @@ class Ingest:
         if header.type is ObjectType.STATEMENT:
             await self._take_statement(tx, signed)
         else:
-            await self._check_author(tx, signed, minute_of(batch.now))
+            await self._check_author(tx, signed, header.created_min if batch.in_doubt else minute_of(batch.now))
             await self._effect(tx, batch, signed, received)
         batch.objects.append((signed, received.envelope_id))
 
@@ -313,18 +335,31 @@ class Ingest:
         header = signed.header
         return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
 
-    async def _hold(self, tx: Transaction, outer: Outer, size: int, hour: int) -> str:
+    async def _hold(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
         """Keep what cannot be opened yet, or not here, if its scope is one we prove now and its pool has room.
 
         A member can name the scope of any week to come, each with a pool of its own: those have to wait elsewhere.
         """
-        if outer.tag not in self._keyring.scopes(hour):
-            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        size = len(arrival.envelope)
+        if outer.tag not in self._keyring.scopes(minute_of(batch.now) // 60):
+            return await self._carry(tx, batch, outer, arrival)
         if await tx.log.held_bytes(outer.tag) + size > HELD_POOL_BYTES:
             raise RemoteError(Defect.TOO_LARGE, "pool")
         return HELD
 
-    def _watch(self, found: bytes, exchange: Announcer, lane: int, position: int) -> None:
+    async def _carry(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
+        """The same for a scope that we are not in, if a peer asked for it: not opened ever, as far as we know."""
+        if self.carriage is None or not self._keyring.carries(outer.tag):
+            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        proven, size = arrival.exchange.proves(outer.tag), len(arrival.envelope)
+
+        async def settle() -> None:
+            await tx.log.append(batch.rows, known=())
+            batch.rows.clear()
+
+        return HELD if await self.carriage.hold(tx, outer, size, proven=proven, settle=settle) else REFUSED
+
+    def _watch(self, found: bytes, exchange: Answered, lane: int, position: int) -> None:
         while len(self._waiting) >= WATCHED:
             self._waiting.pop(next(iter(self._waiting)))
         self._waiting.setdefault(found, []).append((exchange, lane, position))
@@ -354,7 +389,7 @@ class Ingest:
             await self._look_again(tx, batch)
 
     async def _look_again(self, tx: Transaction, batch: Batch) -> None:
-        again = Batch(batch.now)
+        again = Batch(batch.now, batch.in_doubt)
         for row in await tx.log.held(self._keyring.kids()):
             try:
                 received = Received(row.envelope_id, row.data, NodeId(row.source))
@@ -372,7 +407,7 @@ class Ingest:
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         async with self._circles.change() as tx:
             await self._look_again(tx, batch)
             await self._reconsider(tx, batch)
@@ -381,6 +416,8 @@ class Ingest:
     async def _move_cursors(self, tx: Transaction, arrivals: list[Arrival]) -> None:
         reached: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         for arrival in arrivals:
+            if not arrival.exchange.peer_epoch:
+                continue
             frontier = self.wants.frontier(arrival.exchange, arrival.lane)
             frontier.settle([arrival.position])
             reached[arrival.exchange.peer.raw, arrival.lane] = (arrival.exchange.peer_epoch, frontier.cursor)
@@ -388,9 +425,9 @@ class Ingest:
             await tx.log.raise_incoming(peer, lane, epoch, position)
 
     def _answer(self, arrivals: list[Arrival], outcomes: list[Outcome]) -> None:
-        answers: dict[tuple[int, int], tuple[Exchange, list[tuple[int, Outcome]]]] = {}
+        answers: dict[tuple[int, int], tuple[Sender, list[tuple[int, Outcome]]]] = {}
         for arrival, outcome in zip(arrivals, outcomes, strict=True):
-            if outcome is Outcome.BUSY:
+            if outcome is Outcome.BUSY and arrival.exchange.peer_epoch:
                 self.wants.frontier(arrival.exchange, arrival.lane).wait(arrival.position)
             key = (id(arrival.exchange), arrival.lane)
             answers.setdefault(key, (arrival.exchange, []))[1].append((arrival.position, outcome))

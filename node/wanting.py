@@ -40,14 +40,18 @@ OUTCOMES: Final = {OPENED: Outcome.STORED, "own": Outcome.STORED, HELD: Outcome.
 log = structlog.get_logger()
 
 
-class Announcer(Protocol):
-    """A session as far as this module knows it."""
+class Answered(Protocol):
+    """Who brought an envelope, and where the answer goes: a session, or a file that somebody read in."""
 
     peer: NodeId
-    peer_epoch: bytes
+    peer_epoch: bytes  # of its log; empty where there is no log to have a cursor in
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
-        """Answer positions."""
+        """What became of positions, after the commit; after *held*, another may follow."""
+
+
+class Announcer(Answered, Protocol):
+    """A session as far as this module knows it."""
 
     def want(self, places: Sequence[tuple[int, int]]) -> None:
         """Ask for announced (lane, position)."""
@@ -74,17 +78,17 @@ class Wants:
         self._number, self._rng = count(), SystemRandom()
         self._under_way: Counter[bytes] = Counter()
         self._refused: OrderedDict[bytes, None] = OrderedDict()
-        self._frontiers: WeakKeyDictionary[Announcer, tuple[Frontier, Frontier]] = WeakKeyDictionary()
+        self._frontiers: WeakKeyDictionary[Answered, tuple[Frontier, Frontier]] = WeakKeyDictionary()
         self._risen: set[Announcer] = set()
         self._some = asyncio.Event()
 
     # how far we have come
 
-    def begin(self, exchange: Announcer, cursors: Mapping[int, int]) -> None:
+    def begin(self, exchange: Answered, cursors: Mapping[int, int]) -> None:
         """A session begins where the one before got to."""
         self._frontiers[exchange] = (Frontier(cursors.get(0, 0)), Frontier(cursors.get(1, 0)))
 
-    def frontier(self, exchange: Announcer, lane: int) -> Frontier:
+    def frontier(self, exchange: Answered, lane: int) -> Frontier:
         """How far we have come in one lane."""
         if exchange not in self._frontiers:
             self.begin(exchange, {})

@@ -8,21 +8,23 @@ bad envelope never ends a session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from almenara.protocol.answers import split_keys
 from almenara.protocol.errors import Defect, LocalError, RemoteError
 from almenara.protocol.flow import LANES, ROUTINE, Announced, Credit, Granted, Have, Part, Stream, Want, Wanted
-from almenara.protocol.limits import ID_BYTES, MAX_FRAME, NONCE_BYTES, VERSION
+from almenara.protocol.idsets import repair_key
+from almenara.protocol.limits import ID_BYTES, NONCE_BYTES, VERSION
 from almenara.protocol.messages import (
-    MAX_INTRODUCTIONS_TOLD,
     MAX_PROOFS,
-    MAX_STATEMENTS_TOLD,
     PROOF_BYTES,
     PROOFS_STEP,
     Ack,
     Bye,
+    Carry,
+    Carrying,
     Cursors,
     Hello,
     Interest,
@@ -31,16 +33,20 @@ from almenara.protocol.messages import (
     Kind,
     Message,
     Push,
+    Ranges,
+    Roots,
     encode_message,
     kind_of,
     parse_message,
 )
+from almenara.protocol.reconcile import Repair
 from almenara.protocol.scope import ScopeKey, proof
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from almenara.crypto.identity import NodeId
+    from almenara.protocol.carry import CarriedScope
 
 VERSIONS: Final = (VERSION,)  # of the protocol, that this node speaks
 DECOY_BYTES: Final = PROOFS_STEP * PROOF_BYTES  # random bytes `interest` needs at most
@@ -84,7 +90,9 @@ class State(Enum):
 
 _FLOW = {
     *(Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS),
+    *(Kind.ROOTS, Kind.RANGE),
     *(Kind.HAVE, Kind.WANT, Kind.CREDIT, Kind.PART),
+    *(Kind.CARRY, Kind.CARRYING),
 }
 TRANSITIONS: Final[dict[State, dict[Kind, State]]] = {
     State.SILENT: {Kind.HELLO: State.GREETED, Kind.BYE: State.ENDED},
@@ -159,6 +167,21 @@ class KeysTold:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CarryAsked:
+    """The peer asks us to carry these scopes and no others; none where it asks for nothing (any more)."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CarryTold:
+    """What the peer keeps for us, and how much of it is in use, in bytes; nothing granted is a refusal."""
+
+    granted: int
+    used: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
     """The peer said BYE: a ByeCode or a later version's code, and after how many seconds to call again."""
 
@@ -166,8 +189,36 @@ class Left:
     retry_after: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RootsTold:
+    """The peer would like a repair, should our root be another than its own."""
+
+    roots: Roots
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RangesTold:
+    """A frame of a run of repair, for `Repair.take`, which judges it."""
+
+    ranges: Ranges
+
+
 Event: TypeAlias = (
-    Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left | Announced | Wanted | Granted
+    Greeted
+    | ScopesProven
+    | CursorsTold
+    | Pushed
+    | Acked
+    | KeysAsked
+    | KeysTold
+    | Announced
+    | Wanted
+    | Granted
+    | RootsTold
+    | RangesTold
+    | CarryAsked
+    | CarryTold
+    | Left
 )
 
 
@@ -192,6 +243,7 @@ class Session:
         self._ours, self._theirs = Stream(), Stream()  # what we push, what the peer pushes
         self._asked: dict[bytes, int] = {}  # circle -> frames of KEYS still welcome
         self._owed: dict[bytes, int] = {}  # circle -> frames of KEYS the peer still expects
+        self._carry_said = self._carry_heard = False
 
     @property
     def proven(self) -> frozenset[bytes]:
@@ -327,7 +379,7 @@ class Session:
             LocalError: WRONG_ORDER, the peer did not ask; TOO_LARGE, more frames than one answer may have.
 
         """
-        parts = _split(circle, statements, introductions, packet)
+        parts = split_keys(circle, statements, introductions, packet)
         welcome = self._owed.get(circle, 0)
         if not welcome:
             raise LocalError(Defect.WRONG_ORDER, "KEYS", "a question first")
@@ -336,6 +388,37 @@ class Session:
         frames = [self._say(part) for part in parts]
         _count_down(self._owed, circle, len(parts))
         return frames
+
+    def carry(self, scopes: Iterable[CarriedScope]) -> bytes:
+        """Ask the peer to carry these scopes (of `carry.padded`) and no others; none at all is a request to stop."""
+        frame = self._say(Carry(scopes=tuple(scopes)))
+        self._carry_said = True
+        return frame
+
+    def carrying(self, granted: int, used: int) -> bytes:
+        """Answer CARRY, in bytes; again when it has changed.
+
+        Raises:
+            LocalError: WRONG_ORDER, the peer did not ask in this session.
+
+        """
+        if not self._carry_heard:
+            raise LocalError(Defect.WRONG_ORDER, "CARRYING", "a request first")
+        return self._say(Carrying(granted=granted, used=used))
+
+    def repair(self) -> Repair:
+        """Return the repair side of this session, to be kept by the caller; needs the peer's HELLO."""
+        if not self._peer_nonce:
+            raise LocalError(Defect.WRONG_ORDER, "ROOTS", "the peer's HELLO first")
+        return Repair(starts=self._own.raw < self._peer.raw, key=repair_key(self._nonce, self._peer_nonce))
+
+    def say_roots(self, roots: Roots) -> bytes:
+        """Say that we would like a repair."""
+        return self._say(roots)
+
+    def say_ranges(self, ranges: Ranges) -> bytes:
+        """Say one frame of a run of repair."""
+        return self._say(ranges)
 
     def bye(self, code: int, retry_after: int) -> bytes:
         """Hang up; nothing may be said after it."""
@@ -383,23 +466,25 @@ class Session:
                 event = self._take_interest(message)
             case Cursors():
                 event = self._take_cursors(message)
-            case Push():
-                self._theirs.push(message.lane, message.envelope)
-                event = Pushed(lane=message.lane, position=message.position, envelope=message.envelope)
-            case Part() | Have() | Want() | Credit():
+            case Push() | Part() | Have() | Want() | Credit():
                 event = self._take_flow(message)
             case Ack():
                 event = self._take_ack(message)
-            case KeyReq():
-                event = self._take_keyreq(message)
-            case Keys():
-                event = self._take_keys(message)
+            case KeyReq() | Keys():
+                event = self._take_keyreq(message) if isinstance(message, KeyReq) else self._take_keys(message)
+            case Carry() | Carrying():
+                event = self._take_carry(message)
             case Bye():
                 event = Left(code=message.code, retry_after=message.retry_after)
+            case Roots() | Ranges():
+                event = _repair_told(message)
         return event
 
-    def _take_flow(self, message: Part | Have | Want | Credit) -> Event | None:
+    def _take_flow(self, message: Push | Part | Have | Want | Credit) -> Event | None:
         match message:
+            case Push():
+                self._theirs.push(message.lane, message.envelope)
+                return Pushed(lane=message.lane, position=message.position, envelope=message.envelope)
             case Part():
                 whole = self._theirs.part(message)
                 return None if whole is None else Pushed(lane=message.lane, position=message.position, envelope=whole)
@@ -469,35 +554,20 @@ class Session:
             packet=keys.packet,
         )
 
+    def _take_carry(self, message: Carry | Carrying) -> CarryAsked | CarryTold:
+        if isinstance(message, Carry):
+            self._carry_heard = True
+            return CarryAsked(scopes=message.scopes)
+        if not self._carry_said:
+            raise RemoteError(Defect.WRONG_ORDER, "CARRYING", "an answer to a request of ours")
+        return CarryTold(granted=message.granted, used=message.used)
+
+
+def _repair_told(message: Roots | Ranges) -> Event:
+    return RootsTold(roots=message) if isinstance(message, Roots) else RangesTold(ranges=message)
+
 
 def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:
     welcome[circle] -= frames
     if not welcome[circle]:
         del welcome[circle]
-
-
-_FRAME_ROOM: Final = MAX_FRAME - 64  # bytes for the items of one KEYS: kind, circle and lengths of lists taken off
-_ITEM_BYTES: Final = 5  # what frames one item at most
-
-
-def _split(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
-    """Deal statements, then introductions, then the packet, into messages that each fit a frame."""
-    parts: list[Keys] = []
-    told: list[bytes] = []
-    introduced: list[bytes] = []
-    room = _FRAME_ROOM
-    for item, into, most in (
-        *((statement, told, MAX_STATEMENTS_TOLD) for statement in statements),
-        *((introduction, introduced, MAX_INTRODUCTIONS_TOLD) for introduction in introductions),
-    ):
-        if len(item) + _ITEM_BYTES > room or len(into) == most:
-            parts.append(Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=b""))
-            told.clear()
-            introduced.clear()
-            room = _FRAME_ROOM
-        into.append(item)
-        room -= len(item) + _ITEM_BYTES
-    last = Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=packet)
-    if len(packet) + _ITEM_BYTES <= room:
-        return [*parts, last]
-    return [*parts, replace(last, packet=b""), Keys(circle=circle, statements=(), introductions=(), packet=packet)]

@@ -94,6 +94,18 @@ def _circles(told: Told) -> RenderableType:
     return Group(*spaced) if spaced else Text("No circles yet: almenara circle create")
 
 
+def _carriers(told: Told) -> RenderableType:
+    columns = ("name", "state", "used_bytes", "granted_bytes", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carriers"])
+    return _blocks(blocks, "Nobody carries for this circle: almenara circle carriers CIRCLE --add PEER")
+
+
+def _carrying(told: Told) -> RenderableType:
+    columns = ("name", "envelopes", "used_bytes", "granted_bytes", "asked_at", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carrying"])
+    return _blocks(blocks, "Nobody has asked this node to carry.")
+
+
 def _cases(told: Told) -> RenderableType:
     columns = ("case_id", "state", "title", "sent", "updated_at")
     return _rows(columns, (_picked(one, *columns) for one in told["cases"]), "No cases yet: almenara case add")
@@ -120,7 +132,7 @@ def _inbox(told: Told) -> RenderableType:
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
-    columns = ("name", "state", "sent_at", "stored_at", "reason", "next")
+    columns = ("name", "state", "carried_by", "sent_at", "stored_at", "reason", "next")
     recipients = (_picked(one, *columns) for one in told.get("recipients") or [])
     return Group(_pairs([*head, *told["view"].items()]), _rows(columns, recipients, ""))
 
@@ -152,9 +164,13 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "circles": _circles,
     "cases": _cases,
     "imported": _imported,
+    "bundle": _object,
+    "imported bundle": _object,
     "inbox": _inbox,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node"), _object),
+    "carriers": _carriers,
+    "carrying": _carrying,
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
 }

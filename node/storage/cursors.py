@@ -72,6 +72,10 @@ class Cursors(Counted):
     async def put_peer_scopes(self, node_id: bytes, tags: Collection[bytes]) -> None:
         await self._add(_SCOPE, [_ScopeRow(node_id, tag) for tag in tags])
 
+    async def drop_peer_scopes(self, node_id: bytes, tags: Collection[bytes]) -> None:
+        """Offer these from the log's beginning when they are proven again."""
+        await self._delete(schema.peer_scopes, _scope.node_id == node_id, _scope.tag.in_(list(tags)))
+
     async def prune_peer_scopes(self, keep: Collection[bytes]) -> int:
         """Forget tags of weeks gone by: all but these; returns how many rows."""
         return await self._delete(schema.peer_scopes, _scope.tag.not_in(list(keep)))

@@ -164,7 +164,7 @@ BAD_FRAMES: list[tuple[str, str, str, list[bytes]]] = [
     ("out-of-range", "outcome-four", "0 to 3 exist", [*OPEN, pack(5, 0, 7, [[7, 4]])]),
     ("repeated", "position-twice", "one outcome each", [*OPEN, pack(5, 0, 7, [[7, 0], [7, 1]])]),
     ("wrong-length", "question-without-circle", "16 bytes", [*OPEN, pack(6, b"", b"")]),
-    ("unknown-kind", "kind-nine", "reserved", [*OPEN, pack(9, b"")]),
+    ("unknown-kind", "kind-seventeen", "reserved", [*OPEN, pack(17, b"")]),
     ("out-of-range", "bye-for-two-days", "a day at most", [pack(8, 0, 172_800)]),
     ("not-canonical", "long-form", "0 in two bytes", [b"\x93\x08\xcc\x00\x00"]),
 ]
