@@ -119,6 +119,7 @@ class Ingest:
         """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
         ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
+        ours = ours or (self.carriage is not None and self._keyring.carries(tag))
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
         # a person read in has none: only sessions have the epoch of a log.
         if arrival.exchange.peer_epoch and not self._quotas.admits(
