@@ -138,9 +138,7 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
-        self.carriers = Carriers(store, self.circles, self.keyring, self.links.connected, clock, events)
-        quota = config.carry.quota_mb * MB
-        self.carriage = self.ingest.carriage = Carriage(store, self.circles, self.keyring, clock, events, quota)
+        self.carriers, self.carriage = self._carrying(events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
@@ -181,6 +179,14 @@ class _Node:
         )
         self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
         self._tell_each_other()
+
+    def _carrying(self, events: Events) -> tuple[Carriers, Carriage]:
+        """Whom we ask to carry, and for whom we do."""
+        connected, quota = self.links.connected, self.config.carry.quota_mb * MB
+        carriers = Carriers(self.store, self.circles, self.keyring, connected, self.clock, events)
+        carriage = Carriage(self.store, self.circles, self.keyring, self.clock, events, quota)
+        self.ingest.carriage = carriage
+        return carriers, carriage
 
     def _tell_each_other(self) -> None:
         """What one part says after its commit, to parts that it does not know."""

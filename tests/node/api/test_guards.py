@@ -23,6 +23,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/cases": {"title": "t"},
     "/alerts/preview": {"case_id": "k", "circle_id": "c"},
     "/alerts": {"case_id": "k", "circle_id": "c", "body_sha256": "0" * 64, "statement": "s"},
+    "/carrying/{node_id}": {"quota_mb": 200},
     "/people": {"name": "Amina", "role": "viewer", "password": "correct horse battery"},
 }
 
