@@ -37,6 +37,7 @@ def test_defaults_are_those_of_the_schema(tmp_path: Path) -> None:
         "panel": {"listen": "127.0.0.1:7780", "hosts": [], "idle_minutes": 30},
         "log": {"level": "info", "format": None},
         "sharing": {"tlp": "TLP:AMBER+STRICT", "retention_days": 90},
+        "carry": {"quota_mb": 64},
     }
 
 
@@ -61,6 +62,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "PEER_LISTEN": "[::1]:1", "PEER_ADVERTISE": "a.example:1,b.example:2", "DATABASE_URL": "postgresql://h/d",
         "PANEL_LISTEN": "localhost:2", "PANEL_HOSTS": "panel.example", "PANEL_IDLE_MINUTES": "7", "LOG_LEVEL": "error",
         "LOG_FORMAT": "console", "SHARING_TLP": "TLP:RED", "SHARING_RETENTION_DAYS": "8",
+        "CARRY_QUOTA_MB": "0",
     }  # fmt: skip
     keys = {f"{section}_{key}".upper() for section, kind in SECTIONS.items() for key in kind.model_fields}
     assert set(values) == keys
@@ -71,6 +73,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "panel": {"listen": "localhost:2", "hosts": ["panel.example"], "idle_minutes": 7},
         "log": {"level": "error", "format": "console"},
         "sharing": {"tlp": "TLP:RED", "retention_days": 8},
+        "carry": {"quota_mb": 0},
     }
 
 
