@@ -195,7 +195,7 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
-        self.carriers.on_change = self.carriage.on_change = self.links.wake
+        self.carriers.on_change = self.carriage.on_change = self.links.carry
         self.carriage.on_scopes = self.links.prove
         self.peers.on_removed = self._on_removed
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))

@@ -254,6 +254,10 @@ class Exchange:
     def wake(self) -> None:
         """The log has grown."""
         self._wake.set()
+        self._carry.grown()
+
+    def carry(self) -> None:
+        """Whom we ask to carry, or what we grant, has changed."""
         self._carry.wake()
 
     def proves(self, tag: bytes) -> bool:

@@ -96,6 +96,11 @@ class Links:
         for exchange in self:
             exchange.wake()
 
+    def carry(self) -> None:
+        """Whom we ask to carry, or what we grant, has changed."""
+        for exchange in self:
+            exchange.carry()
+
     def prove(self) -> None:
         """Our scopes have changed."""
         for exchange in self:

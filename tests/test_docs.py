@@ -14,6 +14,7 @@ import click
 import pytest
 from babel.messages.pofile import read_po
 
+from almenara.admin_ui.states import CARRIER
 from almenara.node import deliveries, health, links, peers, roster
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
@@ -258,3 +259,20 @@ def test_a_translated_guide_uses_the_words_of_the_panel_in_that_language(path: P
     said = {word: message.string for word in (*RED, *places, *states) if (message := words.get(word))}
     assert set(said) == {*RED, *places, *states}
     assert [shown for shown in said.values() if shown not in guide] == []
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("carriers.*.md")), ids=named)
+def test_the_guide_to_carriers_uses_the_words_of_the_panel_in_that_language(path: Path) -> None:
+    language, guide = path.suffixes[-2][1:], read(path)
+    with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:
+        words = read_po(file)
+    shown = [
+        *(state.words for state in CARRIER.values()),
+        "Ask an organisation to carry",
+        "Carried for others",
+        "Carried",
+    ]
+    said = {word: message.string for word in shown if (message := words.get(word))}
+    assert set(said) == set(shown)
+    assert [word for word in said.values() if word not in guide] == []
+    assert [word for word in shown if word not in read(DOCS / "carriers.md")] == []
