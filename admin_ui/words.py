@@ -18,6 +18,7 @@ DONE = {
     "circle-accepted": N_("You joined the circle."),
     "circle-declined": N_("You declined the invitation."),
     "circle-left": N_("You left the circle."),
+    "clock-right": N_("The clock counts as right again. What waited for it goes on."),
     "carrier-asked": N_("The organisation is asked to carry for this circle."),
     "carrier-stopped": N_("The organisation is asked no more; it erases what it holds after a day."),
     "quota-set": N_("The quota is set."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from almenara.protocol.session import CarryAsked
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from almenara.crypto.identity import NodeId
     from almenara.node.carriage import Carriage
@@ -28,10 +28,10 @@ class CarryTalk:
         carriage: Carriage,
         session: Session,
         peer: NodeId,
-        send: Callable[[bytes], Awaitable[None]],
+        say: Callable[[bytes], None],
     ) -> None:
         self._carriers, self._carriage, self._session = carriers, carriage, session
-        self._peer, self._send = peer, send
+        self._peer, self._say = peer, say
         self._due = asyncio.Event()
         self._unlooked = True  # circles, keys or week may have changed since we last looked what to ask for
         self._said: frozenset[CarriedScope] | None = None  # what we asked for in this session
@@ -85,7 +85,7 @@ class CarryTalk:
         if wanted == self._said or self._session.ended:
             return False
         self._said = wanted
-        await self._send(self._session.carry(self._carriers.request(self._peer, wanted)))
+        self._say(self._session.carry(self._carriers.request(self._peer, wanted)))
         return True
 
     async def _take_answer(self) -> bool:
@@ -111,5 +111,5 @@ class CarryTalk:
         if standing is None or standing == self._answered or self._session.ended:
             return False
         self._answered = standing
-        await self._send(self._session.carrying(*standing))
+        self._say(self._session.carrying(*standing))
         return True

@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from almenara.node.transport.endpoint import Endpoint, parse_endpoint
 from almenara.node.transport.errors import EndpointMalformed
+from almenara.node.transport.proxy import SCHEME, parse_proxy
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 """Variables of the command line, which the configuration leaves alone."""
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
+HIDDEN = "hidden"  # asterisks would be escaped in a URL's parameters
 MAX_QUOTA_MB = 4_000  # what CARRYING can say is 4,294 megabytes
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
@@ -76,6 +78,17 @@ def _endpoint(value: str) -> str:
         raise PydanticCustomError("setting", "{expected}", {"expected": f"host:port ({error})"}) from None
 
 
+def _listening(value: str) -> str:
+    return _endpoint(value) if value else value
+
+
+def _proxy(value: str) -> str:
+    try:
+        return f"{SCHEME}{parse_proxy(value)}"
+    except EndpointMalformed as error:
+        raise PydanticCustomError("setting", "{expected}", {"expected": str(error)}) from None
+
+
 def _host(value: str) -> str:
     _must(bool(re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,255}", value)), "the name of a host, without a port or path")
     return value.lower()
@@ -116,8 +129,14 @@ class Node(Section):
 class Peer(Section):
     """Where other nodes reach this one."""
 
-    listen: Address = "0.0.0.0:7790"
+    listen: Annotated[str, AfterValidator(_listening)] = "0.0.0.0:7790"  # empty: no open port
     advertise: list[Address] = []
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None  # SOCKS5, for everything this node dials
+
+    @model_validator(mode="after")
+    def _answering(self) -> Peer:
+        _must(bool(self.listen) or not self.advertise, "peer.listen, since peer.advertise gives addresses to others")
+        return self
 
 
 class Database(Section):
@@ -173,10 +192,16 @@ class Config(Section):
 
     @property
     def endpoints(self) -> list[str]:
-        """Where others reach us: what is advertised, else the listening address; none where that is a wildcard."""
+        """Where others reach us: what is advertised, else the listening address unless that is empty or a wildcard."""
         if self.peer.advertise:
             return self.peer.advertise
-        return [] if _is_wildcard(parse_endpoint(self.peer.listen)) else [self.peer.listen]
+        own = bool(self.peer.listen) and not _is_wildcard(parse_endpoint(self.peer.listen))
+        return [self.peer.listen] if own else []
+
+    @property
+    def proxy(self) -> Endpoint | None:
+        """The SOCKS5 proxy that every dial goes through."""
+        return parse_proxy(self.peer.proxy) if self.peer.proxy else None
 
     @property
     def panel_url(self) -> str:
@@ -193,7 +218,9 @@ class Config(Section):
         """Every setting that has a value, the password in `database.url` hidden."""
         shown = self.model_dump(mode="json", exclude_none=True)
         if self.database.url:
-            shown["database"]["url"] = make_url(self.database.url).render_as_string(hide_password=True)
+            url = make_url(self.database.url)
+            hidden = dict.fromkeys(url.query, HIDDEN)  # drivers take `password` and `sslpassword` there, too
+            shown["database"]["url"] = url.set(query=hidden).render_as_string(hide_password=True)
         return {section: values for section, values in shown.items() if values}
 
 

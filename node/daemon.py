@@ -17,15 +17,18 @@ from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
 from almenara.node.api.server import start as start_panel
 from almenara.node.authoring import Author
+from almenara.node.bundle_export import BundleExport
+from almenara.node.bundle_import import BundleImport
 from almenara.node.cards import Cards
 from almenara.node.carriage import MB, Carriage
 from almenara.node.carriers import Carriers
 from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
-from almenara.node.clock import Clock, now_ms
+from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
+from almenara.node.fanout import Fanout
 from almenara.node.groups import Groups
 from almenara.node.health import Health
 from almenara.node.identity import Identity
@@ -48,9 +51,12 @@ from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
 from almenara.node.storage.engine import Store, open_store
+from almenara.node.timekeeper import Timekeeper
 from almenara.node.transport.door import Door
 from almenara.node.transport.endpoint import parse_endpoint
+from almenara.node.transport.errors import AddressUnavailable
 from almenara.node.transport.listener import Listener
+from almenara.node.urgent import Urgent
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -70,7 +76,7 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
     """Run until SIGINT or SIGTERM. Without a passphrase the node starts locked and the panel asks for it.
 
     `on_ready(service, panel address)` is called once panel and API answer.
-    Raises `Problem`: HOME_IN_USE, WRONG_PASSPHRASE.
+    Raises `Problem`: HOME_IN_USE, WRONG_PASSPHRASE, NOT_READY for an address that cannot be listened on.
     """
     stopped = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -80,7 +86,11 @@ async def run(home: Home, config: Config, passphrase: str | None, on_ready: Call
         service = Service(config, version("almenara"), lambda secret: open_node(home, config, secret, service.events))
         if passphrase is not None:
             await service.unlock(passphrase)
-        server = await start_panel(service, config)
+        try:
+            server = await start_panel(service, config)
+        except OSError:
+            await service.close()
+            raise _address_taken("panel.listen", config.panel.listen) from None
         try:
             home.write_local(server.url, server.token, version("almenara"))
             on_ready(service, config.panel_url)
@@ -97,10 +107,20 @@ async def open_node(home: Home, config: Config, passphrase: str, events: Events,
     async with AsyncExitStack() as stack:
         store = await open_store(config.database_place(home), identity.database_key, identity.column_key, clock=clock)
         stack.push_async_callback(store.close)
-        node = _Node(home, config, identity, store, events, clock)
+        node = _Node(home, config, identity, store, events, clock, uptime)
         await node.load()
         await node.start(stack)
         return node.runtime(stack.pop_all().aclose)
+
+
+def _address_taken(setting: str, address: str) -> Problem:
+    return Problem(
+        Kind.NOT_READY,
+        N_("Another program listens on this address already, or it is not an address of this machine."),
+        field=setting,
+        got=address,
+        next=N_("Stop the other program, or choose another address for this node."),
+    )
 
 
 def _open_vault(home: Home, passphrase: str) -> Identity:
@@ -121,22 +141,31 @@ class _Node:
     """Every part, built once and handed what it needs: the map of the program."""
 
     def __init__(
-        self, home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock
+        self,
+        home: Home,
+        config: Config,
+        identity: Identity,
+        store: Store,
+        events: Events,
+        computer: Clock,
+        up: Uptime | None = None,
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.clock = home, config, store, clock
+        self.home, self.config, self.store, self.key = home, config, store, key
+        clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
-        self.links = Links(own, self.door, events)
+        self.links = Links(own, self.door, events, config.proxy)
         self.keyring, self.cards = Keyring(), Cards(own)
         self.author = Author(own, key, self.cards, self.keyring, clock)
         self.epochs = Epochs(own, key, self.author, self.cards, self.keyring, clock)
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
-        admission = Admission(self.circles, self.epochs)
+        admission = Admission(self.circles, self.epochs, clock)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
         self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
+        self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers, self.carriage = self._carrying(events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
@@ -145,6 +174,7 @@ class _Node:
             store,
             clock,
             self.circles,
+            admission,
             self.own_keys,
             announcements,
             self.peers,
@@ -190,6 +220,7 @@ class _Node:
 
     def _tell_each_other(self) -> None:
         """What one part says after its commit, to parts that it does not know."""
+        self.clock.witnesses = lambda: (self.links.clock_differences(), len(self.circles.verified))
         self.circles.on_growth = self.links.wake
         self.circles.on_scopes = self.links.prove
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
@@ -198,6 +229,8 @@ class _Node:
         self.carriers.on_change = self.carriage.on_change = self.links.carry
         self.carriage.on_scopes = self.links.prove
         self.peers.on_removed = self._on_removed
+        self.deliveries.on_watch = self.urgent.watch
+        self.links.is_urgent = self.urgent.waits_for
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -212,8 +245,11 @@ class _Node:
     async def load(self) -> None:
         """Take up where the last run ended, and renew what we say of ourselves."""
         async with self.store.write() as tx:
+            await self.clock.load(tx)
+            await self.clock.keep(tx)
             await self.circles.load(tx)
-            await self.own_keys.renew(tx, self.door.certificate)
+            if not self.clock.doubt():
+                await self.own_keys.renew(tx, self.door.certificate)
             log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
             await tx.meta.set("log-epoch", log_epoch)
         await self.deliveries.load()
@@ -230,25 +266,34 @@ class _Node:
             deliveries=self.deliveries,
             carriers=self.carriers,
             carriage=self.carriage,
+            wants=self.ingest.wants,
+            fanout=Fanout(lambda: self.links),
             log_epoch=log_epoch,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
         """Listen and dial; `stack` undoes it in the reverse order."""
-        endpoint = parse_endpoint(self.config.peer.listen)
         stack.push_async_callback(self.tasks.close)
         self.tasks.start(self.ingest.run())
+        self.tasks.start(self.ingest.wants.run())
         self.tasks.start(self.deliveries.run())
+        self.tasks.start(self.urgent.run())
         stack.push_async_callback(self.pairing.close)
         await self.pairing.start()
         stack.push_async_callback(self.links.close)
         await self.peers.load()
         self.tasks.start(self.maintenance.run())
         stack.push_async_callback(self.listener.close)
-        await self.listener.start(endpoint.host, endpoint.port)
+        if self.config.peer.listen:
+            endpoint = parse_endpoint(self.config.peer.listen)
+            try:
+                await self.listener.start(endpoint.host, endpoint.port)
+            except AddressUnavailable:
+                raise _address_taken("peer.listen", self.config.peer.listen) from None
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
+        parts = self.store, self.circles, self.keyring, self.keydesk
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -259,9 +304,11 @@ class _Node:
             carriage=self.carriage,
             casebook=self.casebook,
             sharing=self.sharing,
-            readings=Readings(self.store, self.clock, self.circles, self.links),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
+            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
             maintenance=self.maintenance,
+            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
+            bundle_import=BundleImport(*parts, self.ingest, self.clock),
             close=close,
         )
 

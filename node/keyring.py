@@ -124,6 +124,10 @@ class Keyring:
         """Our prekey that a key packet is sealed to."""
         return self._prekeys.get(kid)
 
+    def prekeys(self) -> list[PrekeySecret]:
+        """All of them, to try where nothing says which was used."""
+        return list(self._prekeys.values())
+
     def carry_secret(self, statement_id: bytes) -> bytes | None:
         """The secret from which a statement's tags derive."""
         return self._carry.get(statement_id)

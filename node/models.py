@@ -33,6 +33,16 @@ class NodeProblem(Model):
     next: str
 
 
+class Clock(Model):
+    """`almenara clock`: what this computer says; while that is in doubt also what is likelier."""
+
+    computer: str
+    supposed: str | None = None
+    doubt: Literal["jump", "peers"] | None = None
+    reason: str = ""
+    next: str = ""
+
+
 class PeerCount(Model):
     """Verified peers, and how many of them are connected now."""
 
@@ -52,6 +62,7 @@ class Status(Model):
     peers: PeerCount = PeerCount(verified=0, connected=0)
     alerts_held: int = 0
     problems: list[NodeProblem] = []
+    clock: Clock | None = None
 
 
 class InvitationMade(Model):
@@ -389,3 +400,29 @@ class People(Model):
     """Everybody who may sign in."""
 
     people: list[Person]
+
+
+class BundleAsked(Model):
+    """`almenara bundle export`: for one organisation, or under a passphrase."""
+
+    to: str | None = None
+    passphrase: str | None = Field(default=None, json_schema_extra={"format": "password", "writeOnly": True})
+
+
+class BundleImported(Model):
+    """`almenara bundle import`: what became of the envelopes in the file.
+
+    `records` is the sum of the four behind it. When the file ends early or is damaged, `complete` is false, and
+    everything before that place is counted. `sender` is there only where a peer of ours has signed the file.
+    """
+
+    records: int
+    new: int
+    known: int
+    held: int
+    refused: int
+    complete: bool
+    reason: str = ""
+    next: str = ""
+    sender: str | None = None
+    made_at: str | None = None

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
-from almenara.node.clock import Clock, rfc3339
+from almenara.node.clock import rfc3339
 from almenara.node.deliveries import CARRIED_BLIND
+from almenara.node.health import UNACKNOWLEDGED_NEXT, UNACKNOWLEDGED_REASON
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import AlertRow, DeliveryRow
+    from almenara.node.timekeeper import Timekeeper
+    from almenara.node.urgent import Urgent
 
 INBOX_MAX = 500  # alerts in one answer
 
-NOT_CONNECTED = N_("Not connected.")
 WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
 ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
 ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
@@ -34,8 +36,9 @@ ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm
 class Readings:
     """Reads alerts; decides nothing."""
 
-    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links) -> None:
+    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, links: Links, urgent: Urgent) -> None:
         self._store, self._clock, self._circles, self._links = store, clock, circles, links
+        self._urgent = urgent
 
     async def inbox(self, after: str | None, limit: int) -> models.Inbox:
         """Others' alerts in order of arrival. Raises `Problem(MALFORMED)` for a cursor that is none."""
@@ -93,7 +96,7 @@ class Readings:
                 verified=row.own or self._circles.is_verified(author),
             ),
             "type": row.type,
-            "state": "expired" if row.expires_at <= self._clock() else row.state,
+            "state": "expired" if row.expires_at <= self._clock() and not self._clock.doubt() else row.state,
             "revision": row.revision,
             "tlp": TLP[row.tlp],
             "created_at": rfc3339(row.created_at),
@@ -116,8 +119,10 @@ class Readings:
         reason, advice = row.reason, ""
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
-                reason = reason or self._links.fault(row.node_id) or NOT_CONNECTED
-                advice = WAIT
+                reason = reason or self._links.silence(row.node_id).reason
+                advice = UNACKNOWLEDGED_NEXT if self._urgent.is_late(row.envelope_id, row.node_id) else WAIT
+            case "queued" | "sent" if self._urgent.is_late(row.envelope_id, row.node_id):
+                reason, advice = reason or UNACKNOWLEDGED_REASON, UNACKNOWLEDGED_NEXT
             case "failed":
                 advice = ASK_THEM
             case "carried":

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.bundle_export import BundleExport
+    from almenara.node.bundle_import import BundleImport
     from almenara.node.carriage import Carriage
     from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
-    from almenara.node.clock import Clock
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from almenara.node.readings import Readings
     from almenara.node.sharing import Sharing
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +29,7 @@ class Runtime:
     """Wired by `daemon.open_node`; exists only while the node is unlocked."""
 
     store: Store
-    clock: Clock
+    clock: Timekeeper
     people: People
     peers: Peers
     groups: Groups
@@ -38,4 +40,6 @@ class Runtime:
     readings: Readings
     health: Health
     maintenance: Maintenance
+    bundle_export: BundleExport
+    bundle_import: BundleImport
     close: Callable[[], Awaitable[None]]

@@ -19,8 +19,9 @@ from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
 
+    from almenara.node.bundle_export import Bundle
     from almenara.node.config import Config
     from almenara.node.runtime import Runtime
     from almenara.node.sharing import Status
@@ -117,6 +118,23 @@ class Service:
         if self._runtime is None or actor is None:
             return basic
         return await self._runtime.health.status(basic)
+
+    @_for(ALL)
+    async def clock(self, actor: Actor) -> models.Clock:
+        """What this computer says, and whether that is in doubt."""
+        return self._open.health.clock()
+
+    @_for(WORKERS)
+    async def settle_clock(self, actor: Actor) -> models.Clock:
+        """A person compared both times: this computer's is right. What waited for it is done now."""
+        runtime = self._open
+        runtime.clock.settle()
+        async with runtime.store.write() as tx:
+            await runtime.clock.write(tx)
+            await tx.audit.add(runtime.clock(), actor.name, "settle clock", "")
+        await runtime.maintenance.round()
+        self.events.publish("status")
+        return runtime.health.clock()
 
     # people
 
@@ -269,6 +287,24 @@ class Service:
         changed = await self._open.groups.leave(circle_id)
         await self._audit(actor, "leave circle", circle_id)
         return changed
+
+    # bundles
+
+    @_for(ADMIN)
+    async def export_bundle(self, actor: Actor, asked: models.BundleAsked) -> Bundle:
+        """Make a file for one organisation, or under a passphrase; the caller reads it and closes it."""
+        bundle = await self._open.bundle_export.make(to=asked.to, passphrase=asked.passphrase)
+        await self._audit(actor, "export bundle", asked.to or "")
+        return bundle
+
+    @_for(ADMIN)
+    async def import_bundle(
+        self, actor: Actor, data: AsyncIterator[bytes], passphrase: str | None = None
+    ) -> models.BundleImported:
+        """Take in what a file brings; damaged or not, all that can be read of it."""
+        taken = await self._open.bundle_import.take(data, passphrase)
+        await self._audit(actor, "import bundle", taken.sender or "")
+        return taken
 
     # carrying
 

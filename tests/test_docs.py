@@ -15,7 +15,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from almenara.admin_ui.states import CARRIER
-from almenara.node import deliveries, health, links, peers, roster
+from almenara.node import bundle_export, bundle_import, deliveries, health, peers, roster, silence
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -26,13 +26,15 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 RED = (  # what the panel says of a peer, a circle or a delivery that needs somebody
     *(sentence for name, sentence in vars(health).items() if name.endswith("_REASON")),
-    *links.UNREACHABLE_REASONS.values(),
-    *(links.NO_ADDRESS, peers.NOT_CONNECTED, peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
+    *(silent.reason for silent in silence.SILENCES),
+    *(peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
-    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED, deliveries.CARRIED_BLIND),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE),
+    *(deliveries.CARRIED, deliveries.CARRIED_BLIND),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
+GUIDES = [*TRANSLATIONS, *sorted(DOCS.glob("shutdown.*.md")), *sorted(DOCS.glob("carriers.*.md"))]
 
 
 def markdown_files() -> list[Path]:
@@ -232,7 +234,7 @@ def test_decisions_are_numbered_without_a_gap_and_have_the_one_form() -> None:
         assert headings == ["Why this came up", "Decision", "What follows"], path.name
 
 
-@pytest.mark.parametrize("path", [*TRANSLATIONS, *sorted(DOCS.glob("carriers.*.md"))], ids=named)
+@pytest.mark.parametrize("path", GUIDES, ids=named)
 def test_a_translated_guide_has_the_same_commands_sections_and_rows(path: Path) -> None:
     def shape(of: Path) -> tuple[object, ...]:
         text = read(of)
@@ -241,12 +243,24 @@ def test_a_translated_guide_has_the_same_commands_sections_and_rows(path: Path) 
         rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
         return [found for found in commands_shown if found], headings, rows
 
-    assert shape(path) == shape(path.with_name(path.name.partition(".")[0] + ".md"))
+    assert shape(path) == shape(DOCS / f"{path.name.split('.')[0]}.md")
 
 
 def test_the_guide_explains_every_red_state_in_the_panels_own_words() -> None:
     guide = read(DOCS / "first-steps.md")
     assert [sentence for sentence in RED if sentence not in guide] == []
+
+
+def test_the_guide_for_shutdowns_uses_the_words_of_the_node_in_every_language() -> None:
+    said = [bundle_import.CUT_SHORT, bundle_import.DAMAGED, bundle_import.NOT_FOR_US, bundle_import.WRONG_PASSPHRASE]
+    said += [bundle_import.NEEDS_PASSPHRASE, bundle_import.NEWER, bundle_import.NO_BUNDLE, bundle_export.KEY_TOO_OLD]
+    said += ["New here", "Known already", "Kept, cannot be opened here", "Refused", "Bundles", "Network"]
+    assert [one for one in said if one not in read(DOCS / "shutdown.md")] == []
+    for language in ("es", "fr", "ar"):
+        with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:
+            words = read_po(file)
+        guide = read(DOCS / f"shutdown.{language}.md")
+        assert [one for one in said if str(words[one].string) not in guide] == [], language
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=named)

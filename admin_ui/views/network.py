@@ -8,11 +8,15 @@ from almenara.admin_ui.states import CIRCLE, PEER, PEER_KIND
 from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.config import MAX_QUOTA_MB
 from almenara.node.problem import Kind, Problem
+from almenara.node.service import LOCAL
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from almenara.node import models
+
+HERE = ("invited", "accepted", "active")  # of circles and members alike (SCHEMAS §4)
 ORDER = ("unconfirmed", "waiting", "blocked", "verified", "removed")  # what waits for somebody comes first
 
 
@@ -76,10 +80,17 @@ async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Respon
         problem=problem,
         here="network",
         peer=found,
-        shared=[circle for circle in circles if any(one.node_id == found.node_id for one in circle.members)],
+        verified_by=visit.reader.say(LOCAL.name) if found.verified_by == LOCAL.name else found.verified_by,
+        shared=in_common(circles, found.node_id),
         states=PEER,
         kinds=PEER_KIND,
     )
+
+
+def in_common(circles: list[models.Circle], node_id: str) -> list[models.Circle]:
+    """Circles in which both of us are, or are about to be; not those that either is out of."""
+    ours = [circle for circle in circles if circle.state in HERE]
+    return [circle for circle in ours if any(one.node_id == node_id and one.state in HERE for one in circle.members)]
 
 
 ROUTES = (

@@ -48,7 +48,7 @@ ROUTES = (
         takes=PairAsked,
         answers=models.Peer,
         status=201,
-        summary="Use an invitation; waits up to 15 s for the code that both people compare",
+        summary="Use an invitation; waits up to 30 s, over Tor 55 s, for the code that both people compare",
     ),
     Route(
         method="GET", path="/peers", handle=peers, answers=models.Peers, summary="List peers and how they stand with us"

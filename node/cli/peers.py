@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from almenara.node.cli.options import common
 from almenara.node.cli.output import emit, say
@@ -50,6 +51,9 @@ def peers(ctx: click.Context, home: Path, as_json: bool) -> None:
     """List peers; with a word more, confirm or remove one, or see for whom this node carries."""
     if ctx.invoked_subcommand is None:
         emit(ask(home, "GET", "peers"), as_json, "peers")
+    elif any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("home", "as_json")):
+        # Left unsaid, they would be dropped, and another home's peer confirmed or removed.
+        raise click.UsageError(f"Options stand after the command's own words: almenara peers {ctx.invoked_subcommand}")
 
 
 @peers.command()

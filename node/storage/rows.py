@@ -221,6 +221,19 @@ class LoggedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an envelope stands in the log and for whom it is, to choose from without reading its bytes."""
+
+    position: int
+    envelope_id: bytes
+    tag: bytes
+    source: bytes
+    recipient: bytes
+    cls: int
+    created_hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRow:
     """An alert, ours or another's. `position` is None until it is inserted."""
 

@@ -14,8 +14,8 @@ from uuid import uuid4
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import minute_of, now_ms
-from almenara.node.exchange import WINDOW
 from almenara.protocol.envelope import Outer, Suite, seal_circle
+from almenara.protocol.flow import ROUTINE, Granted, cost, parts_of
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import Header, ObjectType, body_commit, sign_object
 from almenara.protocol.scope import ScopeKey
@@ -122,16 +122,23 @@ class Blaster:
                             self.outcomes[position] = outcome
                             self.acked_at[position] = now
                         self._progress.set()
+                    case Granted():
+                        self._progress.set()
                 if told and self.session.proven:
                     self._ready.set()
 
     async def push(self, envelope: bytes, lane: int = 1) -> int:
-        """Push one envelope, waiting while the window is full; returns its position."""
-        while self.position - len(self.outcomes) >= WINDOW:
+        """Push one envelope, waiting while there is no credit; returns its position."""
+        while self.session.credit(lane) < cost(envelope):
             await self._answers()
         self.position += 1
         self.sent_at[self.position] = time.perf_counter()
-        await self.link.send(self.session.push(lane, self.position, envelope))
+        if lane == ROUTINE and len(envelope) > SMALL:
+            pieces = parts_of(envelope)
+            for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+                await self.link.send(self.session.part(self.position, left, piece))
+        else:
+            await self.link.send(self.session.push(lane, self.position, envelope))
         return self.position
 
     async def push_all(self, envelopes: Sequence[bytes]) -> float:
@@ -145,6 +152,11 @@ class Blaster:
     async def settled(self) -> None:
         """Until everything pushed was answered. Raises ConnectionError if the other side hangs up before."""
         while len(self.outcomes) < self.position:
+            await self._answers()
+
+    async def settled_at(self, position: int) -> None:
+        """Until one position was answered."""
+        while position not in self.outcomes:
             await self._answers()
 
     async def _answers(self) -> None:

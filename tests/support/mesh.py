@@ -108,6 +108,8 @@ class Office:
     service: Service = field(init=False)
     store: Store = field(init=False)
     online: bool = True
+    skew: int = 0  # ms by which its computer is wrong
+    boot: str = "first"  # names the start of its computer
     dropped: list[bytes] = field(default_factory=list)
     kept: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     given: dict[bytes, set[bytes]] = field(default_factory=dict)  # peer -> envelopes it has had from us
@@ -122,13 +124,21 @@ class Office:
         """The same, as people write it."""
         return self.id.text
 
+    def computer(self) -> int:
+        """What its computer says."""
+        return self.mesh.now + self.skew
+
+    def uptime(self) -> tuple[str, int]:
+        """What no wrong date changes; a computer that was started anew began to count then."""
+        return self.boot, self.mesh.now - NOW
+
     async def open(self) -> None:
         """Start the node, as a restart does."""
         config = load_config(self.home)
         self.store = await open_store(
-            self.home.database_path, self.identity.database_key, self.identity.column_key, clock=self.mesh.clock
+            self.home.database_path, self.identity.database_key, self.identity.column_key, clock=self.computer
         )
-        self.node = _Node(self.home, config, self.identity, self.store, Events(), self.mesh.clock)
+        self.node = _Node(self.home, config, self.identity, self.store, Events(), self.computer, self.uptime)
         self._replace_network()
         await self.node.load()
         await self.node.peers.load()
@@ -197,7 +207,6 @@ class Office:
     async def maintain(self) -> None:
         """What the node does by the clock."""
         await self.node.maintenance.round()
-        await self.node.peers.follow_cards()
 
 
 class Mesh:

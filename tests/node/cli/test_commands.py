@@ -95,6 +95,18 @@ def test_the_token_goes_along_and_nothing_a_browser_would_add(almenara: Any, nod
     assert not {"Cookie", "Origin", "Referer"} & headers.keys()
 
 
+@pytest.mark.parametrize("option", [["--home", "elsewhere"], ["--json"]])
+def test_an_option_between_peers_and_its_word_is_refused_not_dropped(
+    option: list[str], almenara: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped, `--home` would have another home's peer removed."""
+    monkeypatch.setenv("ALMENARA_HOME", str(node.home))
+    said = almenara("peers", *option, "remove", "n")
+    assert said.exit == 2
+    assert "after the command's own words" in said.err
+    assert node.asked == []
+
+
 def test_the_home_comes_from_the_option_then_the_variable_then_the_default(
     almenara: Any, node: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -248,7 +260,8 @@ def test_no_command_takes_a_secret_as_an_argument_or_variable() -> None:
     """Arguments stand in the process list and in the shell's history."""
 
     def options(command: Any) -> list[str]:
-        own = [name for parameter in command.params for name in parameter.opts]
+        taking = [one for one in command.params if not getattr(one, "is_flag", False)]  # a flag has nothing to leak
+        own = [name for parameter in taking for name in parameter.opts]
         return own + [name for sub in getattr(command, "commands", {}).values() for name in options(sub)]
 
     names = {option for name in app.COMMANDS for option in options(import_command(name))}
@@ -258,7 +271,7 @@ def test_no_command_takes_a_secret_as_an_argument_or_variable() -> None:
 
 def test_schema_needs_no_node(almenara: Any) -> None:
     for name in ("case", "alert"):
-        said = almenara("schema", name)
+        said = almenara("schema", name, "--home", "anywhere")  # every command takes it
         assert said.exit == 0
         assert said.told["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
