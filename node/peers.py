@@ -44,6 +44,7 @@ ASK_FOR_NEW = N_("Ask the other organisation for a new invitation.")
 SET_ADVERTISE = N_("Write the address others reach this node at into peer.advertise, then start the node again.")
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
+USE_AGAIN = N_("Check that their node runs and can be reached, then use the invitation again.")
 CHECK_LINE = N_("Check that both nodes run and that their address is right; it is tried again by itself.")
 NOT_CONNECTED = N_("Not connected.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
@@ -103,7 +104,7 @@ class Peers:
         except PairingFailed as error:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
         except (Unreachable, EndpointMalformed):
-            raise Problem(Kind.UNREACHABLE, field="invitation", next=CHECK_LINE) from None
+            raise Problem(Kind.UNREACHABLE, field="invitation", next=USE_AGAIN) from None
         return await self._joined(code)
 
     async def _joined(self, code: Code) -> models.Peer:
