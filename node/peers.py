@@ -11,7 +11,7 @@ from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
-from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, Silence, of_caller
+from almenara.node.silence import CALLS_US, CHECK_LINE, FAULTS, NO_ADDRESS, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
@@ -53,6 +53,7 @@ SET_ADVERTISE = N_(
 )
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
+USE_AGAIN = N_("Check that their node runs and can be reached, then use the invitation again.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
 NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
@@ -114,7 +115,10 @@ class Peers:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
         except Unreachable as error:
             found = FAULTS[error.fault]
-            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=found.next) from None
+            next_step = (
+                USE_AGAIN if found.next == CHECK_LINE else found.next
+            )  # an invitation is not tried again by itself
+            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
         except EndpointMalformed:
             raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
         return await self._joined(code)

@@ -222,9 +222,10 @@ def test_every_module_that_is_named_exists(path: Path) -> None:
             assert any((top / module).is_file() for top in tops), f"{module} does not exist"
 
 
-def test_decisions_are_numbered_without_a_gap_and_have_the_one_form() -> None:
+def test_decisions_have_a_number_of_their_own_and_the_one_form() -> None:
     records = sorted((DOCS / "adr").glob("0*.md"))
-    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    numbers = [path.name[:4] for path in records]  # branches that are built side by side take ranges, so gaps stay
+    assert len(numbers) == len(set(numbers))
     for path in records:
         text = read(path)
         headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
