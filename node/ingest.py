@@ -24,7 +24,7 @@ from almenara.node.wanting import HELD, OPENED, OUTCOMES, REFUSED, Wants
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, is_past_life, open_circle, open_packet, parse_outer
 from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
-from almenara.protocol.flow import cost
+from almenara.protocol.flow import LANES, cost
 from almenara.protocol.limits import MINUTES_PER_DAY
 from almenara.protocol.object import (
     Header,
@@ -111,23 +111,28 @@ class Ingest:
         self.wants = Wants(store)
         self.carriage: Pool | None = None
         self._quotas = Quotas(clock)
-        self._queue: FairQueue[bytes, Arrival] = FairQueue()
+        self._over_quota: set[bytes] = set()
+        self._queue: FairQueue[bytes, Arrival] = FairQueue(LANES)
         self._waiting: dict[bytes, list[tuple[Answered, int, int]]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
         ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
+        ours = ours or (self.carriage is not None and self._keyring.carries(tag))
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
         # a person read in has none: only sessions have the epoch of a log.
         if arrival.exchange.peer_epoch and not self._quotas.admits(
             peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)
         ):
-            log.info("quota-reached", peer=peer.short)
+            if peer.raw not in self._over_quota:  # once, not for each envelope of a flood
+                self._over_quota.add(peer.raw)
+                log.warning("quota-reached", peer=peer.short, lane=arrival.lane)
             self._answer([arrival], [Outcome.BUSY])
             return
+        self._over_quota.discard(peer.raw)
         self.wants.coming(arrival.envelope_id)
-        await self._queue.put(peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
+        await self._queue.put(arrival.lane, peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
 
     async def run(self) -> None:
         """For ever: take what has come, of every peer in turn, write it, answer."""

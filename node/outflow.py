@@ -161,6 +161,8 @@ class Outflow:
                 frame = await self._next_in(lane)
                 if frame is not None:
                     return frame
+            if self._asked and not any(self._forced):
+                continue
             if any(self._forced) or any(self._rows) or not await self._go_back():
                 return None
 
