@@ -227,6 +227,12 @@ class _Node:
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
+        bundle_import = BundleImport(*parts, self.ingest, self.clock)
+
+        async def close_all() -> None:
+            await bundle_import.close()
+            await close()
+
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -239,8 +245,8 @@ class _Node:
             health=Health(self.store, self.clock, self.circles, self.peers, self.links),
             maintenance=self.maintenance,
             bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
-            bundle_import=BundleImport(*parts, self.ingest, self.clock),
-            close=close,
+            bundle_import=bundle_import,
+            close=close_all,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -313,6 +314,25 @@ async def test_a_full_disk_ends_it_with_a_reason(pair: Pair, monkeypatch: pytest
     assert caught.value.kind is Kind.NOT_READY
     await taken(beta.service, data)
     assert await beta.received() == [alert]
+
+
+async def test_locking_the_node_ends_an_import_that_is_under_way(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    alpha, beta, circle = pair
+    await alpha.send(circle)
+    data = await made(alpha.service, to=beta.text)
+    given, never = asyncio.Event(), asyncio.Event()
+
+    async def waits(_arrivals: Any) -> None:
+        given.set()
+        await never.wait()
+
+    monkeypatch.setattr(beta.node.ingest, "take", waits)
+    taking = asyncio.create_task(taken(beta.service, data))
+    await given.wait()
+    await beta.service._open.bundle_import.close()
+    with pytest.raises(Problem) as caught:
+        await taking
+    assert caught.value.kind is Kind.LOCKED
 
 
 @pytest.mark.parametrize("asked", [{}, {"to": "a" * 56, "passphrase": PASSPHRASE}, {"passphrase": "too short"}])
