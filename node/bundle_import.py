@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from almenara.protocol.card import Introduction
 
 MAX_BYTES = 4096 + MAX_CHUNKS * SEALED_BYTES  # of a file: what stands before the chunks is shorter than a page
-BATCH = 256  # envelopes given to the ingest at a time
+BATCH = 512  # envelopes given to the ingest at a time: one of its transactions
 BATCH_BYTES = 2 * 1024 * 1024  # the same in bytes: half of what it lets wait, so that peers are heard meanwhile
 NOTED = 1000  # spoilt records of one file whose reasons are kept; all are counted
 
@@ -108,6 +108,10 @@ class Stick:
         """Wait for the answers to everything given. Raises the `Problem` for which none comes."""
         if self._waiting and self._failed is None:
             await self._done.wait()
+        self.check()
+
+    def check(self) -> None:
+        """Raise the `Problem` that has ended it, if one has."""
         if self._failed is not None:
             raise self._failed
 
@@ -123,7 +127,7 @@ class BundleImport:
         self._turn = asyncio.Lock()
         self._taking: _Taking | None = None
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """The node is being locked: whoever waits for the ingest would wait for ever."""
         if self._taking is not None:
             self._taking.stick.fail(Problem(Kind.LOCKED))
@@ -173,13 +177,16 @@ class _Taking:
         """Take all there is, up to the end or the damage, which is returned."""
         fault = None
         try:
-            await self._feed(reader, rest)
-            async for part in data:
-                await self._feed(reader, part)
-            reader.close()
-        except RemoteError as error:
-            fault = error
-        await self._flush()
+            try:
+                await self._feed(reader, rest)
+                async for part in data:
+                    await self._feed(reader, part)
+                reader.close()
+            except RemoteError as error:
+                fault = error
+            await self._flush()
+        except DISK_FAULTS:
+            raise _disk_failed() from None
         return fault
 
     def result(self, fault: RemoteError | None) -> models.BundleImported:
@@ -204,6 +211,7 @@ class _Taking:
             await self._on(event)
 
     async def _on(self, event: Event) -> None:
+        self.stick.check()
         match event:
             case Header():
                 self.header = event
@@ -279,11 +287,8 @@ class _Taking:
             envelope_id=b"",
             size=spoilt.size,
         )
-        try:
-            async with self._store.write() as tx:
-                await tx.quarantine.add([row])
-        except DISK_FAULTS:
-            raise _disk_failed() from None
+        async with self._store.write() as tx:
+            await tx.quarantine.add([row])
 
 
 async def _head(data: AsyncIterator[bytes]) -> tuple[bytes, bytes]:

@@ -227,10 +227,12 @@ class _Node:
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
+        bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
         bundle_import = BundleImport(*parts, self.ingest, self.clock)
 
         async def close_all() -> None:
-            await bundle_import.close()
+            bundle_export.close()
+            bundle_import.close()
             await close()
 
         return Runtime(
@@ -244,7 +246,7 @@ class _Node:
             readings=Readings(self.store, self.clock, self.circles, self.links),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links),
             maintenance=self.maintenance,
-            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
+            bundle_export=bundle_export,
             bundle_import=bundle_import,
             close=close_all,
         )
