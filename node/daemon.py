@@ -294,6 +294,14 @@ class _Node:
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
+        bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
+        bundle_import = BundleImport(*parts, self.ingest, self.clock)
+
+        async def close_all() -> None:
+            bundle_export.close()
+            bundle_import.close()
+            await close()
+
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -307,9 +315,9 @@ class _Node:
             readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
             maintenance=self.maintenance,
-            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
-            bundle_import=BundleImport(*parts, self.ingest, self.clock),
-            close=close,
+            bundle_export=bundle_export,
+            bundle_import=bundle_import,
+            close=close_all,
         )
 
 

@@ -24,6 +24,7 @@ QUESTIONS: dict[str, Any] = {
     "after": lambda tx: tx.log.after(1, 5, TAGS, b"r", exclude_source=b"s", limit=9),
     "of_tag": lambda tx: tx.log.of_tag(TAGS[0], after=5, limit=9),
     "of_ids": lambda tx: tx.log.of_ids(TAGS),
+    "newest": lambda tx: tx.log.newest(1, before=5, limit=9),
     "held": lambda tx: tx.log.held(TAGS),
     "held_bytes": lambda tx: tx.log.held_bytes(TAGS[0]),
     "backlog": lambda tx: tx.log.backlog(b"n", TAGS),
