@@ -117,7 +117,7 @@ class Peers:
             found = FAULTS[error.fault]
             next_step = (
                 USE_AGAIN if found.next == CHECK_LINE else found.next
-            )  # an invitation is not tried again by itself
+            )  # nothing tries again by itself
             raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
         except EndpointMalformed:
             raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
