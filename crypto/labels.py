@@ -42,6 +42,9 @@ class Label(bytes, Enum):
     TAG = b"almenara/1/tag\0"
     SCOPE_PROOF = b"almenara/1/scope-proof\0"
 
+    # Discovery: by what the two of a pair know each other on a local network, for one hour (SPEC §13).
+    DISCOVERY_TAG = b"almenara/1/discovery-tag\0"
+
     # Envelopes: their id, the beginning of HPKE's info, the signature inside a key packet (PROTOCOL §4, §5.8).
     ENVELOPE_ID = b"almenara/1/envelope-id\0"
     ENVELOPE_INFO = b"almenara/1/envelope-info\0"

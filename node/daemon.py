@@ -22,6 +22,7 @@ from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, now_ms
 from almenara.node.deliveries import Deliveries
+from almenara.node.discovery import Discovery
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
 from almenara.node.groups import Groups
@@ -135,6 +136,7 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
+        self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
@@ -222,6 +224,8 @@ class _Node:
         if self.config.peer.listen:
             endpoint = parse_endpoint(self.config.peer.listen)
             await self.listener.start(endpoint.host, endpoint.port)
+        stack.push_async_callback(self.discovery.close)
+        await self.discovery.start()
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
@@ -235,6 +239,7 @@ class _Node:
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            discovery=self.discovery,
             maintenance=self.maintenance,
             close=close,
         )

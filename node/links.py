@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
+HINT_SECONDS = 3600.0  # as long as an announcement stands
 CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ class Links:
         self._backoffs: dict[bytes, Backoff] = {}
         self._faults: dict[bytes, Silence] = {}  # why the last dial failed
         self._callers: set[bytes] = set()  # peers that gave no address
+        self._hints: dict[bytes, tuple[str, float]] = {}  # where a neighbour was heard, until when that counts
         self._ended: dict[bytes, asyncio.Event] = {}
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
@@ -71,13 +73,24 @@ class Links:
         self._faults.pop(peer, None)
         if endpoints:
             self._callers.discard(peer)
-            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
         else:
             self._callers.add(peer)
+        if endpoints or peer in self._hints:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+
+    def hint(self, peer: bytes, endpoint: str) -> None:
+        """A verified peer may be at this address of the local network for the next hour: dial it there too, soon."""
+        self._hints[peer] = endpoint, asyncio.get_running_loop().time() + HINT_SECONDS
+        if peer not in self._tasks:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, ()))
+        elif peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
 
     async def drop(self, peer: bytes) -> None:
         """End trust: the pin goes, a live link is cut at once, nobody dials any more."""
         self._door.unpin(peer)
+        self._hints.pop(peer, None)
         task = self._tasks.pop(peer, None)
         if task is not None:
             task.cancel()
@@ -158,12 +171,18 @@ class Links:
                     await ended.wait()
                 await asyncio.sleep(backoff.next())  # a link has just ended: soon again, but not all at once
 
+    def _hinted(self, peer: bytes) -> tuple[str, ...]:
+        endpoint, until = self._hints.get(peer, ("", 0.0))
+        return (endpoint,) if asyncio.get_running_loop().time() < until else ()
+
     async def _dial_once(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
-        for endpoint in endpoints:
+        hinted = self._hinted(peer)
+        for endpoint in (*hinted, *endpoints):
             try:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
-                self._faults[peer] = FAULTS[error.fault]
+                if endpoint not in hinted:  # anybody can say anything on a local network
+                    self._faults[peer] = FAULTS[error.fault]
             except EndpointMalformed:
                 self._faults[peer] = NO_ADDRESS
             except (TransportError, OSError) as error:  # of ours: no pin, no file with our certificate

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from almenara.node.casebook import Casebook
     from almenara.node.clock import Clock
+    from almenara.node.discovery import Discovery
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -33,5 +34,6 @@ class Runtime:
     sharing: Sharing
     readings: Readings
     health: Health
+    discovery: Discovery
     maintenance: Maintenance
     close: Callable[[], Awaitable[None]]

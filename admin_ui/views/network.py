@@ -12,6 +12,7 @@ from almenara.node.words import N_
 if TYPE_CHECKING:
     from aiohttp import web
 
+DISCOVERY_MINUTES = 10
 ORDER = ("unconfirmed", "waiting", "blocked", "verified", "removed")  # what waits for somebody comes first
 
 
@@ -27,7 +28,20 @@ async def show(visit: Visit) -> web.StreamResponse:
         states=PEER,
         circle_states=CIRCLE,
         kinds=PEER_KIND,
+        discovery=await visit.service.discovery(visit.actor),
     )
+
+
+async def discover(visit: Visit) -> web.StreamResponse:
+    """Look for neighbours for ten minutes."""
+    await visit.service.discover(visit.actor, DISCOVERY_MINUTES)
+    return visit.go("/network", "discovery-on")
+
+
+async def stop_discovery(visit: Visit) -> web.StreamResponse:
+    """Fall silent."""
+    await visit.service.stop_discovery(visit.actor)
+    return visit.go("/network", "discovery-off")
 
 
 async def peer(visit: Visit) -> web.StreamResponse:
@@ -73,6 +87,8 @@ async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Respon
 
 ROUTES = (
     Route("GET", "/network", show, Who.CASE_WORKER),
+    Route("POST", "/network/discovery", discover, Who.ADMIN),
+    Route("POST", "/network/discovery/stop", stop_discovery, Who.ADMIN),
     Route("GET", "/network/peers/{node_id}", peer, Who.CASE_WORKER),
     Route("POST", "/network/peers/{node_id}/confirm", confirm, Who.ADMIN),
     Route("POST", "/network/peers/{node_id}/remove", remove, Who.ADMIN),

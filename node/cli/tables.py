@@ -82,6 +82,14 @@ def _peers(told: Told) -> RenderableType:
     return _blocks(blocks, "No peers yet: almenara invite")
 
 
+def _discovery(told: Told) -> RenderableType:
+    state = [("looks for neighbours", told["on"]), ("until", told.get("until")), ("on", told["interfaces"])]
+    heard = (_picked(one, "name", "connected", "node_id") for one in told["found"])
+    others = f"{told['others']} more that we are not paired with" if told["others"] else ""
+    none = "No peer heard yet." if told["on"] else ""
+    return Group(_pairs(state), _rows(("name", "connected", "node_id"), heard, none), Text(others))
+
+
 def _circle(told: Told) -> RenderableType:
     names = ("name", "kind", "tier", "state", "max_tlp", "retention_days", "circle_id")
     members = [f"{one['name']} ({one['role']}, {one['state']})" for one in told.get("members", [])]
@@ -150,6 +158,7 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "status": _status,
     "peers": _peers,
     "circles": _circles,
+    "discovery": _discovery,
     "cases": _cases,
     "imported": _imported,
     "inbox": _inbox,

@@ -24,12 +24,16 @@ TOKEN = "local-token-of-this-start"
 COOKIE = "cookie-of-a-case-worker"
 WORKER = Actor("Amina", "case worker", "person")
 
+QUIET = models.Discovery(on=False, interfaces=[], announces=False, found=[], others=0)
 _ANSWERS: dict[str, Any] = {
     "invite": models.InvitationMade(invitation="almenara:x", expires_at="2026-11-23T00:00:00.000Z"),
     "pair": models.Peer(node_id="n", name="beta", state="unconfirmed", code="1234 5678 9012"),
     "peers": models.Peers(peers=[]),
     "confirm_peer": models.PeerChanged(node_id="n", state="waiting"),
     "remove_peer": models.PeerChanged(node_id="n", state="removed"),
+    "discovery": QUIET,
+    "discover": QUIET,
+    "stop_discovery": QUIET,
     "circles": models.Circles(circles=[]),
     "create_circle": models.Circle(
         circle_id="c", name="c-andes", tier="network", max_tlp="TLP:GREEN", retention_days=30, state="active"
