@@ -60,6 +60,11 @@ class Links:
         """The peer's session."""
         return self._live.get(peer)
 
+    def clock_difference(self, peer: bytes) -> int | None:
+        """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
+        exchange = self._live.get(peer)
+        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
+
     def silence(self, peer: bytes) -> Silence:
         """Why no session with the peer is running."""
         return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)

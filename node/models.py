@@ -74,7 +74,8 @@ class Peer(Model):
     state: PeerState
     code: str = ""
     connected: bool = False
-    last_contact_at: str | None = None
+    last_contact_at: str | None = None  # now, while connected
+    clock_difference_minutes: int | None = None  # while connected: theirs is so far ahead of ours, or behind where < 0
     verified_at: str | None = None
     verified_by: str | None = None
     reason: str = ""

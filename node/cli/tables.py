@@ -77,7 +77,9 @@ def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> Rende
 
 
 def _peers(told: Told) -> RenderableType:
-    columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
+    columns = (
+        "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
+    )  # fmt: skip
     blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
     return _blocks(blocks, "No peers yet: almenara invite")
 
