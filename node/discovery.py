@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import structlog
@@ -116,14 +117,16 @@ class Discovery:
         self._events.publish("status")
 
     async def _hour(self, seconds: float) -> None:
-        """Be on the air under names of this hour, until it ends."""
+        """Be on the air under names of this hour, until it ends. Raises OSError where there is no network."""
         used = self._interfaces()
-        air = Air(used, self._heard)
-        try:
-            await air.open(self._port(used), self._notice())
+        if not used:
+            raise OSError("no interface")
+        async with AsyncExitStack() as stack:
+            for one in used:
+                air = Air(one, self._heard)
+                stack.push_async_callback(air.close)
+                await air.open(self._port([one]), self._notice())
             await asyncio.sleep(seconds)
-        finally:
-            await air.close()
 
     def _interfaces(self) -> list[Interface]:
         return interfaces(self._config.discovery.interfaces)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from almenara.node.transport.link import Link
 
 HINT_SECONDS = 3600.0  # as long as an announcement stands
+HINTS = 4  # addresses tried for one peer on the local network
 CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
 
 log = structlog.get_logger()
@@ -42,7 +43,7 @@ class Links:
         self._backoffs: dict[bytes, Backoff] = {}
         self._faults: dict[bytes, Silence] = {}  # why the last dial failed
         self._callers: set[bytes] = set()  # peers that gave no address
-        self._hints: dict[bytes, tuple[str, float]] = {}  # where a neighbour was heard, until when that counts
+        self._hints: dict[bytes, dict[str, float]] = {}  # peer -> where it was heard, until when that counts
         self._ended: dict[bytes, asyncio.Event] = {}
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
@@ -85,7 +86,11 @@ class Links:
 
     def hint(self, peer: bytes, endpoint: str) -> None:
         """A verified peer may be at this address of the local network for the next hour: dial it there too, soon."""
-        self._hints[peer] = endpoint, asyncio.get_running_loop().time() + HINT_SECONDS
+        now = asyncio.get_running_loop().time()
+        known = {at: until for at, until in self._hints.get(peer, {}).items() if until > now}
+        if len(known) < HINTS:  # whoever floods the network with liars does not push out the address heard before
+            known.setdefault(endpoint, now + HINT_SECONDS)
+        self._hints[peer] = known
         if peer not in self._tasks:
             self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, ()))
         elif peer in self._backoffs and peer not in self._live:
@@ -177,8 +182,8 @@ class Links:
                 await asyncio.sleep(backoff.next())  # a link has just ended: soon again, but not all at once
 
     def _hinted(self, peer: bytes) -> tuple[str, ...]:
-        endpoint, until = self._hints.get(peer, ("", 0.0))
-        return (endpoint,) if asyncio.get_running_loop().time() < until else ()
+        now = asyncio.get_running_loop().time()
+        return tuple(at for at, until in self._hints.get(peer, {}).items() if until > now)
 
     async def _dial_once(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
         hinted = self._hinted(peer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ifaddr
-from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import Error, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from almenara.crypto.random import random_bytes
@@ -52,9 +52,12 @@ def interfaces(names: Iterable[str] = ()) -> list[Interface]:
 
 
 class Air:
-    """Hears neighbours on some interfaces, and announces us where a port is given. For one hour, then thrown away."""
+    """Hears neighbours on one interface, and announces us where a port is given. For one hour, then thrown away.
 
-    def __init__(self, on: list[Interface], heard: Callable[[Endpoint, bytes], None]) -> None:
+    Each interface has its own, since the addresses of the others are nobody's business there.
+    """
+
+    def __init__(self, on: Interface, heard: Callable[[Endpoint, bytes], None]) -> None:
         self._on, self._heard = on, heard
         self._own = f"{_random_name()}.{SERVICE}"
         self._known: set[str] = {self._own}
@@ -63,20 +66,25 @@ class Air:
         self._browser: AsyncServiceBrowser | None = None
 
     async def open(self, port: int | None, notice: bytes) -> None:
-        """Begin to listen, and with a port to announce. Raises OSError when the interfaces cannot be used."""
-        addresses = [str(one.address.ip) for one in self._on]
-        zeroconf = self._zeroconf = AsyncZeroconf(interfaces=addresses, ip_version=IPVersion.V4Only)
-        self._browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[self._changed])
-        if port is not None:
-            mine = AsyncServiceInfo(
-                SERVICE,
-                self._own,
-                addresses=[socket.inet_aton(address) for address in addresses],
-                port=port,
-                properties={b"v": VERSION, b"t": notice},
-                server=f"{_random_name()}.local.",
-            )
-            await (await zeroconf.async_register_service(mine))
+        """Begin to listen, and with a port to announce. Raises OSError when the interface cannot be used."""
+        address = str(self._on.address.ip)
+        try:
+            zeroconf = self._zeroconf = AsyncZeroconf(interfaces=[address], ip_version=IPVersion.V4Only)
+            self._browser = AsyncServiceBrowser(zeroconf.zeroconf, SERVICE, handlers=[self._changed])
+            if port is not None:
+                await (await zeroconf.async_register_service(self._announcement(address, port, notice)))
+        except Error as error:
+            raise OSError(type(error).__name__) from None
+
+    def _announcement(self, address: str, port: int, notice: bytes) -> AsyncServiceInfo:
+        return AsyncServiceInfo(
+            SERVICE,
+            self._own,
+            addresses=[socket.inet_aton(address)],
+            port=port,
+            properties={b"v": VERSION, b"t": notice},
+            server=f"{_random_name()}.local.",
+        )
 
     async def close(self) -> None:
         """Say goodbye and fall silent."""
@@ -104,7 +112,7 @@ class Air:
         if told.keys() != {b"v", b"t"} or told[b"v"] != VERSION:
             return
         for address in info.ip_addresses_by_version(IPVersion.V4Only):
-            if any(address in one.address.network for one in self._on):
+            if address in self._on.address.network:
                 self._heard(Endpoint(str(address), info.port), told[b"t"] or b"")
                 return
 

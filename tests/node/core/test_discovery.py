@@ -15,6 +15,7 @@ from zeroconf import DNSIncoming
 
 from almenara.crypto.certificate import certificate_digest
 from almenara.crypto.random import random_bytes
+from almenara.node import discovery as discovery_module
 from almenara.node.clock import HOUR_MS, MINUTE_MS
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL
@@ -96,7 +97,7 @@ async def test_an_announcement_repeated_by_somebody_else_is_trusted_with_nothing
 
     async with estranged(tmp_path) as (alpha, beta, node):
         trap = await asyncio.start_server(lies, "127.0.0.1", 0)
-        air = Air([LOOPBACK], _nobody)
+        air = Air(LOOPBACK, _nobody)
         await air.open(trap.sockets[0].getsockname()[1], discovery_of(alpha)._notice())
         await beta.discover(LOCAL, 10)
 
@@ -126,7 +127,7 @@ async def test_a_node_that_nobody_here_is_paired_with_is_counted_and_not_dialled
     async with running(home_on_loopback(tmp_path / "a", "alpha")) as alpha:
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        airs = [Air([LOOPBACK], _nobody), Air([LOOPBACK], _nobody)]
+        airs = [Air(LOOPBACK, _nobody), Air(LOOPBACK, _nobody)]
         await airs[0].open(port, b"not a notice")
         await airs[1].open(port, notice(set(), random_bytes(NOTICE_BYTES)))
         await alpha.discover(LOCAL, 10)
@@ -274,6 +275,42 @@ async def test_behind_a_proxy_or_without_a_network_nothing_is_announced(
     assert not discovery.state().on
 
 
+async def test_a_network_that_is_away_is_looked_for_again(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switched on in the configuration, it begins when there is something to be on."""
+    alpha = await mesh.office("alpha")
+    config, there, came = alpha.node.config, asyncio.Event(), asyncio.Event()
+
+    class Stub:
+        def __init__(self, on: Interface, _heard: Any) -> None:
+            assert on is LOOPBACK
+
+        async def open(self, _port: int | None, _notice: bytes) -> None:
+            came.set()
+
+        async def close(self) -> None:
+            """Nothing was opened."""
+
+    monkeypatch.setattr(discovery_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(discovery_module, "Air", Stub)
+    discovery = alpha.node.discovery
+    asked: list[bool] = []
+    monkeypatch.setattr(discovery, "_interfaces", lambda: [LOOPBACK] if there.is_set() else asked.append(True) or [])
+    settings = config.discovery.model_copy(update={"enabled": True, "interfaces": ["lo"]})
+    monkeypatch.setattr(discovery, "_config", config.model_copy(update={"discovery": settings}))
+    await discovery.start()
+
+    async def tried() -> bool:
+        return len(asked) > 2
+
+    await until(tried, "it looks for a network again and again")
+    there.set()
+    async with asyncio.timeout(20):
+        await came.wait()
+    assert discovery.state().on
+    assert discovery.state().until is None
+    await discovery.stop()
+
+
 def test_only_private_addresses_are_used_and_loopback_only_when_it_is_named() -> None:
     assert [one.name for one in interfaces(["lo"])] == ["lo"]
     assert interfaces(["no-such-interface"]) == []
@@ -288,8 +325,8 @@ async def test_an_address_outside_the_network_is_no_hint() -> None:
     wide: set[Endpoint] = set()
     here = Interface("lo", ipaddress.IPv4Interface("127.0.0.1/32"))
     elsewhere = Interface("lo", ipaddress.IPv4Interface("127.0.0.2/32"))
-    airs = [Air([here], lambda at, _: narrow.add(at)), Air([LOOPBACK], lambda at, _: wide.add(at))]
-    airs += [Air([elsewhere], _nobody), Air([here], _nobody)]
+    airs = [Air(here, lambda at, _: narrow.add(at)), Air(LOOPBACK, lambda at, _: wide.add(at))]
+    airs += [Air(elsewhere, _nobody), Air(here, _nobody)]
     filler = notice(set(), random_bytes(NOTICE_BYTES))
     for air, port in zip(airs, (None, None, 7790, 7791), strict=True):
         await air.open(port, filler)
