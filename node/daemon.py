@@ -26,6 +26,7 @@ from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
+from almenara.node.discovery import Discovery
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
 from almenara.node.fanout import Fanout
@@ -168,6 +169,7 @@ class _Node:
         self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers, self.carriage = self._carrying(events)
+        self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
@@ -290,6 +292,8 @@ class _Node:
                 await self.listener.start(endpoint.host, endpoint.port)
             except AddressUnavailable:
                 raise _address_taken("peer.listen", self.config.peer.listen) from None
+        stack.push_async_callback(self.discovery.close)
+        await self.discovery.start()
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
@@ -314,6 +318,7 @@ class _Node:
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
+            discovery=self.discovery,
             maintenance=self.maintenance,
             bundle_export=bundle_export,
             bundle_import=bundle_import,

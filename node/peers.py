@@ -115,9 +115,7 @@ class Peers:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
         except Unreachable as error:
             found = FAULTS[error.fault]
-            next_step = (
-                USE_AGAIN if found.next == CHECK_LINE else found.next
-            )  # nothing tries again by itself
+            next_step = USE_AGAIN if found.next == CHECK_LINE else found.next  # nothing tries again by itself
             raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
         except EndpointMalformed:
             raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
@@ -361,7 +359,8 @@ class Peers:
             state=row.state,
             code=row.code,
             connected=connected,
-            last_contact_at=rfc3339(row.last_contact_at) or None,
+            last_contact_at=rfc3339(self._clock() if connected else row.last_contact_at) or None,
+            clock_difference_minutes=self._links.clock_difference(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
             verified_by=row.verified_by or None,
             reason=reason,

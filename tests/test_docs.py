@@ -186,7 +186,8 @@ def test_every_setting_is_told_with_its_default_and_no_other() -> None:
     for key, told in rows:
         default = settings()[key]
         if default is not None:
-            assert told.strip("`") == str(default).replace("'", '"'), key
+            shown = str(default).lower() if isinstance(default, bool) else str(default).replace("'", '"')
+            assert told.strip("`") == shown, key
 
 
 # what documents name

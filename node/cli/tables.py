@@ -77,9 +77,19 @@ def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> Rende
 
 
 def _peers(told: Told) -> RenderableType:
-    columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
+    columns = (
+        "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
+    )  # fmt: skip
     blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
     return _blocks(blocks, "No peers yet: almenara invite")
+
+
+def _discovery(told: Told) -> RenderableType:
+    state = [("looks for neighbours", told["on"]), ("until", told.get("until")), ("on", told["interfaces"])]
+    heard = (_picked(one, "name", "connected", "node_id") for one in told["found"])
+    others = f"{told['others']} more that we are not paired with" if told["others"] else ""
+    none = "No peer heard yet." if told["on"] else ""
+    return Group(_pairs(state), _rows(("name", "connected", "node_id"), heard, none), Text(others))
 
 
 def _circle(told: Told) -> RenderableType:
@@ -162,6 +172,7 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "status": _status,
     "peers": _peers,
     "circles": _circles,
+    "discovery": _discovery,
     "cases": _cases,
     "imported": _imported,
     "bundle": _object,
