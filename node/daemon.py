@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from almenara.crypto.errors import VaultDamaged, WrongPassphrase
-from almenara.crypto.random import random_bytes
 from almenara.crypto.vault import open_vault
 from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
@@ -31,6 +30,7 @@ from almenara.node.ingest import Ingest
 from almenara.node.keydesk import KeyDesk
 from almenara.node.keyring import Keyring
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
 from almenara.node.maintenance import Maintenance
 from almenara.node.minimise.gate import Gate
 from almenara.node.minimise.place import Places
@@ -42,6 +42,7 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.repair import Repairs
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -57,8 +58,6 @@ if TYPE_CHECKING:
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.home import Home
-
-EPOCH_BYTES = 16
 
 log = structlog.get_logger()
 
@@ -121,7 +120,7 @@ class _Node:
         self, home: Home, config: Config, identity: Identity, store: Store, events: Events, clock: Clock
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.clock = home, config, store, clock
+        self.home, self.config, self.store, self.clock, self.events = home, config, store, clock, events
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
         self.links = Links(own, self.door, events)
@@ -134,6 +133,7 @@ class _Node:
         self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
+        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
@@ -182,6 +182,7 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
+        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     def _on_erased(self) -> None:
@@ -193,8 +194,7 @@ class _Node:
         async with self.store.write() as tx:
             await self.circles.load(tx)
             await self.own_keys.renew(tx, self.door.certificate)
-            log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
-            await tx.meta.set("log-epoch", log_epoch)
+            await self.log_epoch.load(tx)
         await self.deliveries.load()
         await self.casebook.load()
         self.links.desk = Desk(
@@ -205,7 +205,8 @@ class _Node:
             intake=self.ingest,
             keys=self.keydesk,
             deliveries=self.deliveries,
-            log_epoch=log_epoch,
+            log_epoch=self.log_epoch,
+            repairs=self.repairs,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:

@@ -13,6 +13,7 @@ import structlog
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import Clock, minute_of
+from almenara.node.repair import SessionRepair
 from almenara.node.transport.errors import TransportError
 from almenara.protocol import session as wire
 from almenara.protocol.errors import RemoteError
@@ -21,10 +22,12 @@ from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable
 
     from almenara.node.deliveries import Deliveries
     from almenara.node.keyring import Keyring
+    from almenara.node.log_epoch import LogEpoch
+    from almenara.node.repair import Repairs
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import LoggedRow
     from almenara.node.transport.link import Link
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 WINDOW = 512  # pushes under way without acknowledgement: while half of them are committed, the other half arrives
 CRITICAL_BATCH, ROUTINE_BATCH = 64, 32  # rows read at a time; small, so that a critical one never waits behind many
 LANES = (0, 1)
+KEY_PACKETS = 0  # the lane they all travel in
 RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
 
 log = structlog.get_logger()
@@ -78,7 +82,8 @@ class Desk:
     intake: Intake
     keys: KeyDesk
     deliveries: Deliveries
-    log_epoch: bytes
+    log_epoch: LogEpoch
+    repairs: Repairs
 
 
 class Exchange:
@@ -89,13 +94,12 @@ class Exchange:
         self.peer_epoch = b""
         self.clock_difference_min = 0
         self._desk, self._link = desk, link
-        self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
+        self._log_epoch = desk.log_epoch.value
+        self._session = Session(desk.own, self.peer, random_bytes(32), self._log_epoch)
         self._wake, self._room = asyncio.Event(), asyncio.Event()
         self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
         self._sent: dict[int, int] = {}  # lane -> last position pushed
-        self._resend: list[bytes] = []  # our own envelopes the peer was sent but never said it stored
-        self._fresh: set[bytes] = set()  # tags proven since the pump last looked
-        self._backfill: list[tuple[bytes, int]] = []  # (tag, position reached): scopes proven after the pump went by
+        self.repair: SessionRepair | None = None
         self._in_flight: dict[tuple[int, int], bytes] = {}
         self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
@@ -104,7 +108,7 @@ class Exchange:
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump)]
+        tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump, self._repair)]
         try:
             await self._link.send(self._session.hello(self._now_min()))
             async for frame in self._link:
@@ -143,20 +147,34 @@ class Exchange:
             case wire.Greeted():
                 await self._on_greeting(event)
             case wire.CursorsTold():
-                self._on_cursors(event)
-                await self._begin()
+                await self._begin(event)
             case wire.ScopesProven():
                 self._on_scopes(event.fresh)
             case wire.Pushed():
-                await self._desk.intake.submit(Arrival(self, event.lane, event.position, event.envelope))
+                await self._on_push(event)
             case wire.Acked():
                 await self._on_ack(event)
             case wire.KeysAsked():
                 await self._on_question(event)
             case wire.KeysTold():
                 await self._desk.keys.take(self.peer, event)
+            case wire.RootsTold() | wire.RangesTold():
+                await self._on_repair(event)
             case wire.Left():
                 await self._link.close()
+
+    async def _on_push(self, event: wire.Pushed) -> None:
+        if self.repair is not None:
+            self.repair.arrived()
+        await self._desk.intake.submit(Arrival(self, event.lane, event.position, event.envelope))
+
+    async def _on_repair(self, event: wire.RootsTold | wire.RangesTold) -> None:
+        if self.repair is None:
+            return  # only a peer that has greeted comes so far
+        if isinstance(event, wire.RootsTold):
+            self.repair.on_roots(event.roots)
+        else:
+            await self.repair.on_ranges(event.ranges)
 
     async def _on_greeting(self, event: wire.Greeted) -> None:
         self.peer_epoch = event.peer_epoch
@@ -164,27 +182,39 @@ class Exchange:
         async with self._desk.store.read() as tx:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
+        self.repair = SessionRepair(
+            self._desk.repairs, self.peer.raw, self._session, self._say, self._reached, self._wake.set
+        )
         self.prove()
-        told = {lane: (self.peer_epoch, self._cursors.get(lane, 0)) for lane in LANES}
-        self._say(self._session.cursors(told))
+        self._say(
+            self._session.cursors({lane: (self.peer_epoch, position) for lane, position in self._cursors.items()})
+        )
 
-    def _on_cursors(self, event: wire.CursorsTold) -> None:
-        for lane in LANES:
-            epoch, position = event.cursors.get(lane, (b"", 0))
-            self._told[lane] = position if epoch == self._desk.log_epoch else 0
+    async def _begin(self, event: wire.CursorsTold) -> None:
+        """Both sides have greeted: push what lies after the peer's cursors, and what it never acknowledged.
 
-    async def _begin(self) -> None:
-        """Both sides have greeted: push what the peer lacks, and what it never acknowledged."""
-        self._sent = dict(self._told)
+        Without a cursor of the log we have, the rest is left to repair, but for key packets: their tags may be random.
+        """
         async with self._desk.store.read() as tx:
-            self._resend = await tx.deliveries.unsettled(self.peer.raw)
+            head = await tx.log.head()
+            told = {lane: at for lane, (epoch, at) in event.cursors.items() if epoch == self._log_epoch}
+            self._told = {lane: at for lane, at in told.items() if at <= head}
+            again = await tx.deliveries.unsettled(self.peer.raw)
+            if KEY_PACKETS not in self._told:
+                again += await tx.log.addressed(self.peer.raw)
+        if len(self._told) < len(told):
+            await self._desk.log_epoch.renew()
+        self._sent = {lane: self._told.get(lane, head) for lane in LANES}
+        if self.repair is not None:
+            self.repair.push_again(again)
         self.ready.set()
         self._wake.set()
         self.ask()
 
     def _on_scopes(self, fresh: frozenset[bytes]) -> None:
-        """Tags proven for the first time: what lies before the cursor was never offered, so the pump offers it now."""
-        self._fresh |= fresh
+        """Tags proven for the first time: what lies before the cursor was never offered, so repair looks for it."""
+        if fresh and self.repair is not None:
+            self.repair.scopes_proven()
         self._wake.set()
         if self.ready.is_set():
             self.ask()
@@ -226,7 +256,8 @@ class Exchange:
         self._session.set_scopes(ScopeKey(tag, key) for tag, key in islice(scopes.items(), MAX_PROOFS))
         before = self._session.proven
         self._say(self._session.interest(random_bytes(DECOY_BYTES)))
-        self._fresh |= self._session.proven - before
+        if self._session.proven - before and self.repair is not None:
+            self.repair.scopes_proven()
         self._wake.set()
 
     def ask(self) -> None:
@@ -247,6 +278,14 @@ class Exchange:
         cursor = max([self._cursors.get(lane, 0), *(position for position, _ in outcomes)])
         self._cursors[lane] = cursor
         self._say(self._session.ack(lane, cursor, outcomes))
+
+    def _reached(self) -> tuple[dict[int, int], Collection[tuple[int, int]]]:
+        return self._sent, self._in_flight
+
+    async def _repair(self) -> None:
+        await self.ready.wait()
+        if self.repair is not None:
+            await self.repair.run()
 
     async def _pump(self) -> None:
         await self.ready.wait()
@@ -284,36 +323,20 @@ class Exchange:
         await self._link.send(self._session.push(lane, position, data))
 
     async def _push_backfill(self) -> bool:
-        """What the pump had gone by: first our own unanswered envelopes, then scopes proven late, a page at a time."""
-        if self._resend:
-            async with self._desk.store.read() as tx:
-                rows = await tx.log.of_ids([self._resend.pop(0)])
-            return await self._push_again(rows)
-        await self._note_fresh()
-        if not self._backfill:
+        """What the pump had gone by: first our own unanswered envelopes, then what repair found, a page at a time."""
+        found = await self.repair.next_ids(ROUTINE_BATCH) if self.repair is not None else []
+        if not found:
             return False
-        tag, after = self._backfill.pop(0)
         async with self._desk.store.read() as tx:
-            rows = await tx.log.of_tag(tag, after=after, limit=ROUTINE_BATCH)
-        if rows:
-            self._backfill.insert(0, (tag, rows[-1].position))
-            return await self._push_again(rows)
-        async with self._desk.store.write() as tx:
-            await tx.log.put_peer_scopes(self.peer.raw, [tag])
-        return True
-
-    async def _note_fresh(self) -> None:
-        if self._fresh:
-            fresh, self._fresh = self._fresh, set()
-            async with self._desk.store.read() as tx:
-                known = await tx.log.peer_scopes(self.peer.raw)
-            self._backfill.extend((tag, 0) for tag in sorted(fresh - known))
+            rows = await tx.log.of_ids(found)
+        order = {envelope_id: place for place, envelope_id in enumerate(found)}
+        return await self._push_again(sorted(rows, key=lambda row: order[row.envelope_id]))
 
     async def _push_again(self, rows: list[LoggedRow]) -> bool:
         pushed: list[bytes] = []
         for row in rows:
             passed = row.position <= self._sent[row.lane]
-            if passed and row.source != self.peer.raw and (row.lane, row.position) not in self._in_flight:
+            if passed and (row.lane, row.position) not in self._in_flight:
                 await self._push(row.lane, row.position, row.envelope_id, row.data)
                 pushed.append(row.envelope_id)
         self._desk.deliveries.sent(self.peer, pushed)

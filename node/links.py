@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from almenara.node.events import Events
+    from almenara.node.repair import Progress, SessionRepair
     from almenara.node.transport.door import Door
     from almenara.node.transport.link import Link
 
@@ -65,6 +66,20 @@ class Links:
     def of(self, peer: bytes) -> Exchange | None:
         """The peer's session."""
         return self._live.get(peer)
+
+    def backlog(self, peer: bytes) -> int:
+        """How many envelopes a peer is still to be pushed because of a repair."""
+        repair = self._repair_of(peer)
+        return repair.backlog if repair else 0
+
+    def progress(self, peer: bytes) -> Progress | None:
+        """How far a repair has come that brings us something from a peer."""
+        repair = self._repair_of(peer)
+        return repair.progress if repair else None
+
+    def _repair_of(self, peer: bytes) -> SessionRepair | None:
+        exchange = self._live.get(peer)
+        return exchange.repair if exchange else None
 
     def fault(self, peer: bytes) -> str:
         """Why the last dial failed, in words; empty when none did."""

@@ -40,6 +40,13 @@ class PeerCount(Model):
     connected: int
 
 
+class CatchingUp(Model):
+    """A repair that is bringing what was missed: how many envelopes, and how many of them have come."""
+
+    expected: int
+    received: int
+
+
 class Status(Model):
     """`almenara status`."""
 
@@ -51,6 +58,8 @@ class Status(Model):
     panel: str
     peers: PeerCount = PeerCount(verified=0, connected=0)
     alerts_held: int = 0
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     problems: list[NodeProblem] = []
 
 
@@ -75,6 +84,8 @@ class Peer(Model):
     code: str = ""
     connected: bool = False
     last_contact_at: str | None = None
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     verified_at: str | None = None
     verified_by: str | None = None
     reason: str = ""

@@ -342,11 +342,17 @@ class Peers:
             code=row.code,
             connected=connected,
             last_contact_at=rfc3339(row.last_contact_at) or None,
+            backlog=self._links.backlog(row.node_id),
+            catching_up=self._catching_up(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
             verified_by=row.verified_by or None,
             reason=reason,
             next=advice,
         )
+
+    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
+        found = self._links.progress(node_id)
+        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
 
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from almenara.node.storage.sealed import Blind, Flag, SealedBytes, SealedJson, SealedText, SealedTexts
 
-VERSION = "0001"
+VERSION = "0002"
 """The migration this program's tables come from."""
 
 metadata = MetaData(
@@ -289,7 +289,17 @@ cursors = Table(
 )
 """incoming: what we durably took from a peer's log; outgoing: what a peer took from ours."""
 
-peer_scopes = Table("peer_scopes", metadata, _id("node_id"), _id("tag"))
+refused = Table(
+    "refused",
+    metadata,
+    Column("position", Int, primary_key=True, autoincrement=False),
+    _bytes("envelope_id"),
+    _bytes("tag"),
+    _int("cls"),
+    _int("created_hour"),
+    UniqueConstraint("envelope_id"),
+)
+"""Ids of envelopes that were refused for good: known again, and counted in repair, until two days past their life."""
 
 alerts = Table(
     "alerts",
