@@ -206,7 +206,7 @@ class Exchange:
             await self._desk.log_epoch.renew()
         self._sent = {lane: self._told.get(lane, head) for lane in LANES}
         if self.repair is not None:
-            self.repair.push_again(again)
+            self.repair.push_again(again, self._sent)
         self.ready.set()
         self._wake.set()
         self.ask()

@@ -19,7 +19,7 @@ from almenara.protocol.idsets import EMPTY, Frozen, IdSet, SetKey, first_hour
 from almenara.protocol.limits import CLASS_DAYS, HOURS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import IdRow, PlaceRow
@@ -33,6 +33,7 @@ JITTER = 0.2  # of EVERY_SECONDS, so that the nodes of a network do not act in s
 BURST = 8  # comparisons with one peer at once: circles joined one after another
 REFILL_SECONDS = 60.0  # then one a minute, so that a peer cannot keep us comparing
 TOLD_TIMES = 20  # pages that show progress are fetched again about so often in a repair
+QUIET_SECONDS = 60.0  # without an arrival, after which no progress is shown
 FAR_HOURS = 24  # a root of an hour further from our clock's is not looked at
 KEPT_DAYS = 2  # ids stay so long after their class's life, for peers whose clocks are behind
 
@@ -46,16 +47,17 @@ class Index:
         self._store, self._clock = store, clock
         self._sets: dict[SetKey, IdSet] = {}
         self._logged, self._refused = 0, 0  # positions reached
+        self._hour = 0  # of the last reading
         self._reading = asyncio.Lock()
 
     async def catch_up(self) -> None:
         """Read what was added to the log since the last time; all of it at the first."""
         async with self._reading:
+            self._keep_time()
             while rows := await self._page(lambda tx: tx.log.ids_after(self._logged, PAGE)):
                 self._logged = self._add(rows)
             while rows := await self._page(lambda tx: tx.log.refused_after(self._refused, PAGE)):
                 self._refused = self._add(rows)
-            self._prune()
 
     async def _page(self, read: Callable[[Transaction], Awaitable[list[IdRow]]]) -> list[IdRow]:
         async with self._store.read() as tx:
@@ -66,8 +68,14 @@ class Index:
             self._sets.setdefault((row.tag, row.cls), IdSet()).add(row.created_hour, row.envelope_id)
         return rows[-1].position or 0
 
-    def _prune(self) -> None:
-        hour = minute_of(self._clock()) // 60
+    def _keep_time(self) -> None:
+        """Forget what is past its life; after a clock that was ahead, begin anew, for it made us forget too much."""
+        before, self._hour = self._hour, minute_of(self._clock()) // 60
+        if self._hour < before:
+            self._sets, self._logged, self._refused = {}, 0, 0
+        self._prune(self._hour)
+
+    def _prune(self, hour: int) -> None:
         for key, found in list(self._sets.items()):
             found.prune(hour - HOURS_PER_DAY * (CLASS_DAYS[key[1]] + KEPT_DAYS))
             if not len(found):
@@ -135,10 +143,12 @@ class SessionRepair:
         self._told: Roots | None = None
         self._due = asyncio.Event()
         self._passed: tuple[dict[int, int], frozenset[tuple[int, int]]] = ({}, frozenset())
+        self._begun: dict[int, int] = {}  # where the pump began in each lane
         self._again: list[bytes] = []  # our own that the peer never answered, not looked up yet
         self._lacking: list[tuple[int, bytes]] = []  # what runs found, not looked up yet
         self._owed: deque[_Owed] = deque()
         self._expected, self._received = 0, 0
+        self._moved_at = 0.0
 
     @property
     def starts(self) -> bool:
@@ -152,8 +162,9 @@ class SessionRepair:
 
     @property
     def progress(self) -> Progress | None:
-        """How far it has come, while something is still to come."""
-        return Progress(self._expected, self._received) if self._received < self._expected else None
+        """How far it has come, while it goes on; a peer may announce more than it can hand on."""
+        goes_on = self._received < self._expected and _now() - self._moved_at < QUIET_SECONDS
+        return Progress(self._expected, self._received) if goes_on else None
 
     def request(self) -> None:
         """Compare soon."""
@@ -169,6 +180,7 @@ class SessionRepair:
         """The peer pushed something."""
         if self._received < self._expected:
             self._received += 1
+            self._moved_at = _now()
             if self._received == self._expected or self._received % max(self._expected // TOLD_TIMES, 1) == 0:
                 self._repairs.on_progress(self._peer)
 
@@ -247,7 +259,7 @@ class SessionRepair:
 
     def _finish(self, found: Difference) -> None:
         self._lacking += found.lacking
-        self._expected, self._received = found.coming, 0
+        self._expected, self._received, self._moved_at = found.coming, 0, _now()
         if found.coming:
             self._repairs.on_progress(self._peer)
         log.info("repaired", lacking=len(found.lacking), coming=found.coming)
@@ -258,9 +270,10 @@ class SessionRepair:
 
     # what the peer lacks
 
-    def push_again(self, envelope_ids: Iterable[bytes]) -> None:
-        """These are owed whatever a comparison finds."""
+    def push_again(self, envelope_ids: Iterable[bytes], sent: Mapping[int, int]) -> None:
+        """These are owed whatever a comparison finds, up to where the pump begins."""
         self._again += envelope_ids
+        self._begun = dict(sent)
 
     async def next_ids(self, limit: int) -> list[bytes]:
         """The next envelopes to push: the critical lane first, then the newest hours."""
@@ -282,9 +295,9 @@ class SessionRepair:
         owed = {each.envelope_id: each for each in self._owed}
         for row in await self._places([*again, *(lacking - again)]):
             place = (row.lane, row.position)
-            if row.envelope_id in again:
+            if row.envelope_id in again and row.position <= self._begun[row.lane]:
                 owed[row.envelope_id] = _Owed(row.lane, row.created_hour, row.envelope_id, None)
-            elif row.position <= sent.get(row.lane, 0) and place not in in_flight:
+            elif row.envelope_id in lacking and row.position <= sent.get(row.lane, 0) and place not in in_flight:
                 owed.setdefault(row.envelope_id, _Owed(row.lane, row.created_hour, row.envelope_id, row.tag))
         self._owed = deque(sorted(owed.values(), key=lambda each: (each.lane, -each.hour)))
 
@@ -296,15 +309,20 @@ class SessionRepair:
         return found
 
 
+def _now() -> float:
+    """Seconds that no clock's correction moves."""
+    return asyncio.get_running_loop().time()
+
+
 class _Pace:
     """Lets a few pass at once, then one a minute."""
 
     def __init__(self) -> None:
         self._left = float(BURST)
-        self._at = asyncio.get_running_loop().time()
+        self._at = _now()
 
     async def wait(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = _now()
         self._left = min(self._left + (now - self._at) / REFILL_SECONDS, float(BURST))
         self._at = now
         if self._left < 1:

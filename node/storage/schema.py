@@ -298,6 +298,7 @@ refused = Table(
     _int("cls"),
     _int("created_hour"),
     UniqueConstraint("envelope_id"),
+    Index("ix_refused_age", "cls", "created_hour"),
 )
 """Ids of envelopes that were refused for good: known again, and counted in repair, until two days past their life."""
 

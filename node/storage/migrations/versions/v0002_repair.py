@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name="pk_refused"),
         sa.UniqueConstraint("envelope_id", name="uq_refused_envelope_id"),
     )
+    op.create_index("ix_refused_age", "refused", ["cls", "created_hour"])
     op.bulk_insert(_counters, [{"name": "refused", "value": 0}])
 
 
