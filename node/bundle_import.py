@@ -26,7 +26,7 @@ from almenara.protocol.messages import Keys
 from almenara.protocol.session import KeysTold, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from almenara.crypto.identity import NodeId
     from almenara.node.circles import Circles
@@ -121,7 +121,7 @@ class Stick:
 
 
 class BundleImport:
-    """Reads one file at a time."""
+    """Reads one file at a time; `on_taken` tells after each that the log may have grown otherwise than by a session."""
 
     def __init__(
         self, store: Store, circles: Circles, keyring: Keyring, keydesk: KeyDesk, ingest: Ingest, clock: Clock
@@ -130,6 +130,7 @@ class BundleImport:
         self._keydesk, self._ingest, self._clock = keydesk, ingest, clock
         self._turn = asyncio.Lock()
         self._taking: _Taking | None = None
+        self.on_taken: Callable[[], None] = lambda: None
 
     def close(self) -> None:
         """The node is being locked: whoever waits for the ingest would wait for ever."""
@@ -149,6 +150,7 @@ class BundleImport:
                 fault = await taking.everything(reader, rest, data)
             finally:
                 self._taking = None
+                self.on_taken()
             if fault is not None and taking.header is None:
                 raise _unreadable(fault, head)
             return taking.result(fault)

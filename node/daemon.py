@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from almenara.crypto.errors import VaultDamaged, WrongPassphrase
-from almenara.crypto.random import random_bytes
 from almenara.crypto.vault import open_vault
 from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
@@ -37,6 +36,7 @@ from almenara.node.ingest import Ingest
 from almenara.node.keydesk import KeyDesk
 from almenara.node.keyring import Keyring
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
 from almenara.node.maintenance import Maintenance
 from almenara.node.minimise.gate import Gate
 from almenara.node.minimise.place import Places
@@ -48,6 +48,7 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.repair import Repairs
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -67,8 +68,6 @@ if TYPE_CHECKING:
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.home import Home
-
-EPOCH_BYTES = 16
 
 log = structlog.get_logger()
 
@@ -152,7 +151,7 @@ class _Node:
         up: Uptime | None = None,
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.key = home, config, store, key
+        self.home, self.config, self.store, self.key, self.events = home, config, store, key, events
         clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
@@ -167,6 +166,7 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
+        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers, self.carriage = self._carrying(events)
         self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
@@ -233,6 +233,7 @@ class _Node:
         self.peers.on_removed = self._on_removed
         self.deliveries.on_watch = self.urgent.watch
         self.links.is_urgent = self.urgent.waits_for
+        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -252,8 +253,7 @@ class _Node:
             await self.circles.load(tx)
             if not self.clock.doubt():
                 await self.own_keys.renew(tx, self.door.certificate)
-            log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
-            await tx.meta.set("log-epoch", log_epoch)
+            await self.log_epoch.load(tx)
         await self.deliveries.load()
         await self.carriers.load()
         await self.carriage.load()
@@ -270,7 +270,8 @@ class _Node:
             carriage=self.carriage,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=log_epoch,
+            log_epoch=self.log_epoch,
+            repairs=self.repairs,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -300,6 +301,7 @@ class _Node:
         parts = self.store, self.circles, self.keyring, self.keydesk
         bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
         bundle_import = BundleImport(*parts, self.ingest, self.clock)
+        bundle_import.on_taken = self.repairs.request
 
         async def close_all() -> None:
             bundle_export.close()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from almenara.node.events import Events
+    from almenara.node.repair import Progress, SessionRepair
     from almenara.node.transport.door import Door
     from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
@@ -76,6 +77,20 @@ class Links:
     def silence(self, peer: bytes) -> Silence:
         """Why no session with the peer is running."""
         return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
+
+    def backlog(self, peer: bytes) -> int:
+        """How many envelopes a peer is still to be pushed because of a repair."""
+        repair = self._repair_of(peer)
+        return repair.backlog if repair else 0
+
+    def progress(self, peer: bytes) -> Progress | None:
+        """How far a repair has come that brings us something from a peer."""
+        repair = self._repair_of(peer)
+        return repair.progress if repair else None
+
+    def _repair_of(self, peer: bytes) -> SessionRepair | None:
+        exchange = self._live.get(peer)
+        return exchange.repair if exchange else None
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""

@@ -50,6 +50,13 @@ class PeerCount(Model):
     connected: int
 
 
+class CatchingUp(Model):
+    """A repair that is bringing what was missed: how many envelopes, and how many of them have come."""
+
+    expected: int
+    received: int
+
+
 class Status(Model):
     """`almenara status`."""
 
@@ -61,6 +68,8 @@ class Status(Model):
     panel: str
     peers: PeerCount = PeerCount(verified=0, connected=0)
     alerts_held: int = 0
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     problems: list[NodeProblem] = []
     clock: Clock | None = None
 
@@ -87,6 +96,8 @@ class Peer(Model):
     connected: bool = False
     last_contact_at: str | None = None  # now, while connected
     clock_difference_minutes: int | None = None  # while connected: theirs is so far ahead of ours, or behind where < 0
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     verified_at: str | None = None
     verified_by: str | None = None
     reason: str = ""

@@ -361,6 +361,8 @@ class Peers:
             connected=connected,
             last_contact_at=rfc3339(self._clock() if connected else row.last_contact_at) or None,
             clock_difference_minutes=self._links.clock_difference(row.node_id),
+            backlog=self._links.backlog(row.node_id),
+            catching_up=self._catching_up(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
             verified_by=row.verified_by or None,
             reason=reason,
@@ -373,6 +375,10 @@ class Peers:
         if silence is not CALLS_US:
             return silence
         return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
+
+    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
+        found = self._links.progress(node_id)
+        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
 
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))

@@ -61,11 +61,21 @@ def _object(told: Told) -> RenderableType:
 
 def _status(told: Told) -> RenderableType:
     peers = told.get("peers", {})
-    flat = {name: value for name, value in told.items() if name not in {"peers", "problems"}}
+    apart = {"peers", "problems", "backlog", "catching_up"}
+    flat = {name: value for name, value in told.items() if name not in apart}
     flat["peers"] = f"{peers.get('connected', 0)} of {peers.get('verified', 0)} connected"
+    flat |= _repair(told)
     columns = ("name", "reason", "next")
     problems = _rows(("about", "why", "what to do"), (_picked(p, *columns) for p in told.get("problems", [])), "")
     return Group(_object(flat), problems)
+
+
+def _repair(told: Told) -> Told:
+    """What a repair brings here and takes there, where there is one."""
+    coming = told.get("catching_up")
+    here = {"catching up": f"{coming['received']} of {coming['expected']} have come"} if coming else {}
+    there = {"still to send": told["backlog"]} if told.get("backlog") else {}
+    return here | there
 
 
 def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> RenderableType:
@@ -80,7 +90,10 @@ def _peers(told: Told) -> RenderableType:
     columns = (
         "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
     )  # fmt: skip
-    blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
+    blocks = (
+        [*((name.replace("_", " "), peer.get(name)) for name in columns), *_repair(peer).items()]
+        for peer in told["peers"]
+    )
     return _blocks(blocks, "No peers yet: almenara invite")
 
 
