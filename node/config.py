@@ -34,6 +34,8 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 """Variables of the command line, which the configuration leaves alone."""
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
+HIDDEN = "hidden"  # asterisks would be escaped in a URL's parameters
+MAX_QUOTA_MB = 4_000  # what CARRYING can say is 4,294 megabytes
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 Values: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -176,6 +178,12 @@ class Sharing(Section):
     retention_days: int = Field(default=90, ge=1, le=366)
 
 
+class Carry(Section):
+    """What other organisations may leave here for circles that we are not in; 0 carries for nobody."""
+
+    quota_mb: int = Field(default=64, ge=0, le=MAX_QUOTA_MB)
+
+
 class Discovery(Section):
     """Whether this node announces itself on local networks without being asked each time, and on which."""
 
@@ -197,6 +205,7 @@ class Config(Section):
     panel: Panel = Panel()
     log: Log = Log()
     sharing: Sharing = Sharing()
+    carry: Carry = Carry()
     discovery: Discovery = Discovery()
 
     @model_validator(mode="after")
@@ -235,7 +244,9 @@ class Config(Section):
         """Every setting that has a value, the password in `database.url` hidden."""
         shown = self.model_dump(mode="json", exclude_none=True)
         if self.database.url:
-            shown["database"]["url"] = make_url(self.database.url).render_as_string(hide_password=True)
+            url = make_url(self.database.url)
+            hidden = dict.fromkeys(url.query, HIDDEN)  # drivers take `password` and `sslpassword` there, too
+            shown["database"]["url"] = url.set(query=hidden).render_as_string(hide_password=True)
         return {section: values for section, values in shown.items() if values}
 
 

@@ -1,4 +1,4 @@
-"""Looking for neighbours: announced and heard for minutes at a time, and only because a person asked (SPEC §13)."""
+"""Looking for neighbours: announced and heard for minutes at a time, and only because a person asked (SPEC §15)."""
 
 from __future__ import annotations
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from almenara.node.events import Events
+    from almenara.node.repair import Progress, SessionRepair
     from almenara.node.transport.door import Door
     from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
 HINT_SECONDS = 3600.0  # as long as an announcement stands
 HINTS = 4  # addresses tried for one peer on the local network
-CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
+CAP_SECONDS = 1_800.0  # the longest wait between two dials; whoever comes back dials, too
+URGENT_CAP_SECONDS = 300.0  # the same while a critical alert of ours is under way to the peer
 
 log = structlog.get_logger()
 
@@ -45,10 +47,16 @@ class Links:
         self._callers: set[bytes] = set()  # peers that gave no address
         self._hints: dict[bytes, dict[str, float]] = {}  # peer -> where it was heard, until when that counts
         self._ended: dict[bytes, asyncio.Event] = {}
+        self._stay_away: dict[bytes, float] = {}  # peer -> loop time until which it asked us not to call
+        self.is_urgent: Callable[[bytes], bool] = lambda _: False
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._live.values()))
+
+    def clock_differences(self) -> list[int]:
+        """Minutes that each connected peer's clock is ahead of our computer's."""
+        return [exchange.clock_difference_min for exchange in self if exchange.greeted]
 
     def __len__(self) -> int:
         return len(self._live)
@@ -69,6 +77,20 @@ class Links:
     def silence(self, peer: bytes) -> Silence:
         """Why no session with the peer is running."""
         return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
+
+    def backlog(self, peer: bytes) -> int:
+        """How many envelopes a peer is still to be pushed because of a repair."""
+        repair = self._repair_of(peer)
+        return repair.backlog if repair else 0
+
+    def progress(self, peer: bytes) -> Progress | None:
+        """How far a repair has come that brings us something from a peer."""
+        repair = self._repair_of(peer)
+        return repair.progress if repair else None
+
+    def _repair_of(self, peer: bytes) -> SessionRepair | None:
+        exchange = self._live.get(peer)
+        return exchange.repair if exchange else None
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""
@@ -113,6 +135,17 @@ class Links:
         for exchange in self:
             exchange.wake()
 
+    def carry(self) -> None:
+        """Whom we ask to carry, or what we grant, has changed."""
+        for exchange in self:
+            exchange.carry()
+
+    def hurry(self, peer: bytes) -> None:
+        """Something critical is under way to this peer: dial soon, unless it is connected or asked us to wait."""
+        if peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
+
     def prove(self) -> None:
         """Our scopes have changed."""
         for exchange in self:
@@ -141,6 +174,7 @@ class Links:
             await rival.close()
         exchange = Exchange(self.desk, link)
         self._live[link.peer] = exchange
+        self._stay_away.pop(link.peer, None)  # whoever calls is to be called again
         self._faults.pop(link.peer, None)
         self._tell(link.peer)
         try:
@@ -152,6 +186,8 @@ class Links:
         finally:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
+            if exchange.retry_after:
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:
@@ -173,13 +209,21 @@ class Links:
         backoff = self._backoffs[peer] = Backoff(self.dialer.pace.retry_seconds, CAP_SECONDS, SystemRandom())
         ended = self._ended[peer] = asyncio.Event()
         while True:
-            if peer not in self._live:
+            if peer not in self._live and not self._asked_to_wait(peer):
                 await self._dial_once(peer, endpoints)
             ended.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff.next()):
+                async with asyncio.timeout(self._wait(peer, backoff)):
                     await ended.wait()
-                await asyncio.sleep(backoff.next())  # a link has just ended: soon again, but not all at once
+                await asyncio.sleep(self._wait(peer, backoff))  # a link has just ended: soon again, not all at once
+
+    def _wait(self, peer: bytes, backoff: Backoff) -> float:
+        """Seconds until the next dial: at least as long as the peer asked for."""
+        cap = URGENT_CAP_SECONDS if self.is_urgent(peer) else CAP_SECONDS
+        return max(min(backoff.next(), cap), self._asked_to_wait(peer))
+
+    def _asked_to_wait(self, peer: bytes) -> float:
+        return max(0.0, self._stay_away.get(peer, 0.0) - asyncio.get_running_loop().time())
 
     def _hinted(self, peer: bytes) -> tuple[str, ...]:
         now = asyncio.get_running_loop().time()

@@ -7,22 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, rfc3339
+from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
-from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, Silence, of_caller
+from almenara.node.silence import CALLS_US, CHECK_LINE, FAULTS, NO_ADDRESS, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.cards import Cards
     from almenara.node.circles import Circles
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
     from almenara.protocol.card import Card, Introduction
 
 UNCONFIRMED_MS = DAY_MS  # a code nobody compared is forgotten
@@ -50,6 +53,7 @@ SET_ADVERTISE = N_(
 )
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
+USE_AGAIN = N_("Check that their node runs and can be reached, then use the invitation again.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
 NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
@@ -68,12 +72,13 @@ class Peers:
         circles: Circles,
         groups: Groups,
         links: Links,
-        clock: Clock,
+        clock: Timekeeper,
         events: Events,
     ) -> None:
         self._store, self._config, self._cards, self._circles = store, config, cards, circles
         self._groups, self._links, self._clock, self._events = groups, links, clock, events
         self.pairing: Pairing | None = None
+        self.on_removed: Callable[[NodeId], Awaitable[None]] = _nothing
 
     async def load(self) -> None:
         """Take up trust where the last run left it."""
@@ -110,7 +115,8 @@ class Peers:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
         except Unreachable as error:
             found = FAULTS[error.fault]
-            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=found.next) from None
+            next_step = USE_AGAIN if found.next == CHECK_LINE else found.next  # nothing tries again by itself
+            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
         except EndpointMalformed:
             raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
         return await self._joined(code)
@@ -122,6 +128,7 @@ class Peers:
     async def confirm(self, node_id: str, who: str) -> models.PeerChanged:
         """Our person found the codes equal; said again, it changes nothing. Raises `Problem`: NOT_FOUND, NOT_READY."""
         node = parse_node(node_id)
+        self._clock.check()
         row = await self._row(node)
         if row.state == "verified":
             return models.PeerChanged(node_id=node.text, state=row.state)
@@ -152,6 +159,7 @@ class Peers:
             await tx.peers.set(node.raw, state="removed", code="", reason="")
             await self._circles.end_direct(tx, node)
             await self._groups.remove_everywhere(tx, node)
+        await self.on_removed(node)
         self._events.publish("peers", node.text)
         return models.PeerChanged(node_id=node.text, state="removed")
 
@@ -353,6 +361,8 @@ class Peers:
             connected=connected,
             last_contact_at=rfc3339(self._clock() if connected else row.last_contact_at) or None,
             clock_difference_minutes=self._links.clock_difference(row.node_id),
+            backlog=self._links.backlog(row.node_id),
+            catching_up=self._catching_up(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
             verified_by=row.verified_by or None,
             reason=reason,
@@ -366,6 +376,14 @@ class Peers:
             return silence
         return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
 
+    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
+        found = self._links.progress(node_id)
+        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
+
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))
         return profile is not None and profile.name != row.name
+
+
+async def _nothing(_: NodeId) -> None:
+    """Until wired."""

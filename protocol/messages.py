@@ -8,14 +8,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from almenara.protocol.carry import CARRY_STEP, MAX_CARRIED, MAX_WEEK, CarriedScope
 from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
 from almenara.protocol.errors import Defect, LocalError, RemoteError
-from almenara.protocol.limits import ID_BYTES, MAX_CONTENT, MAX_FRAME, MAX_INTRODUCTION, NONCE_BYTES, UINT16
+from almenara.protocol.flow import (
+    CREDIT,
+    HAVE,
+    LANES,
+    PART,
+    ROUTINE,
+    WANT,
+    Credit,
+    Have,
+    Part,
+    Want,
+    read_credit,
+    read_have,
+    read_part,
+    read_want,
+)
+from almenara.protocol.idsets import ROOT_BYTES
+from almenara.protocol.limits import (
+    CLASS_DAYS,
+    HASH_BYTES,
+    ID_BYTES,
+    MAX_CONTENT,
+    MAX_FRAME,
+    MAX_INTRODUCTION,
+    NONCE_BYTES,
+    SMALL,
+    UINT16,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SUBPROTOCOL: Final = "almenara.1"
 MAX_VERSIONS: Final = 16  # protocol versions one node speaks
@@ -26,12 +55,14 @@ MAX_ACKED: Final = 1_024  # positions in one ACK
 MAX_STATEMENTS_TOLD: Final = 256  # objects in one KEYS; more go into the next
 MAX_INTRODUCTIONS_TOLD: Final = 16  # in one KEYS; they are some 9 KB each, so about nine fit the frame
 MAX_PUSHED: Final = MAX_FRAME - 16  # bytes of an envelope in PUSH: what fits the frame; its own rules come later
+MAX_ROUTINE_PUSH: Final = SMALL  # bytes of one in the routine lane: a larger one travels in parts
 MAX_RETRY: Final = 86_400  # seconds a peer may ask us to stay away: a day
-LANES: Final = 2
+MAX_RANGE_FRAME: Final = 4_096  # bytes of one RANGE: a critical push waits behind one frame at most
+MAX_RANGE_SETS: Final = 64  # sets in one RANGE; some 40 bytes each
 
 
 class Kind(IntEnum):
-    """The first slot of a frame.  9 and above are reserved: HAVE, WANT, RANGE, CREDIT, ROOTS."""
+    """The first slot of a frame."""
 
     HELLO = 1
     INTEREST = 2
@@ -41,6 +72,14 @@ class Kind(IntEnum):
     KEYREQ = 6
     KEYS = 7
     BYE = 8
+    ROOTS = 9
+    RANGE = 10
+    HAVE = 11
+    WANT = 12
+    CREDIT = 13
+    PART = 14
+    CARRY = 15
+    CARRYING = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,11 +182,103 @@ class Bye:
         return self.code, self.retry_after
 
 
-Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roots:
+    """The wish for a repair: the sender's hour, and the keyed digest of all it holds in common scopes at that hour."""
+
+    hour: int
+    root: bytes
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.hour, self.root
+
+
+@dataclass(frozen=True, slots=True)
+class RangeSet:
+    """What a frame of a repair says of one set, or of a part of it."""
+
+    tag: bytes
+    cls: int
+    start: int
+    """Hours from the first hour of the set to where `ranges` begin."""
+    coming: int
+    """How many envelopes the sender will push because of the step that this one answers."""
+    lacking: bytes
+    """A bit for each id that the receiver listed in its last step, the lowest bit first: whether it is lacking."""
+    ranges: bytes
+    """As `ranges` reads them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranges:
+    """One frame of a step of a repair: RANGE."""
+
+    hour: int
+    last: bool
+    sets: tuple[RangeSet, ...]
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        sets = [[each.tag, each.cls, each.start, each.coming, each.lacking, each.ranges] for each in self.sets]
+        return self.hour, int(self.last), sets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carry:
+    """Asks the other side to carry these scopes, decoys among them, in rising order.  Replaces what it asked before."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return ([list(scope) for scope in self.scopes],)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carrying:
+    """Answers CARRY: how many bytes the sender keeps for the other side, and how many of them are in use."""
+
+    granted: int
+    used: int
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.granted, self.used
+
+
+Message: TypeAlias = (
+    Hello
+    | Interest
+    | Cursors
+    | Push
+    | Ack
+    | KeyReq
+    | Keys
+    | Bye
+    | Roots
+    | Ranges
+    | Have
+    | Want
+    | Credit
+    | Part
+    | Carry
+    | Carrying
+)
 
 _LANE = integer(0, LANES - 1)
 _CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
-_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 3)))
+_CARRIED = Shape("carried scope", ("key", octets(HASH_BYTES)), ("week", integer(0, MAX_WEEK)))
+_RANGE_SET = Shape(
+    "set",
+    ("tag", octets(ID_BYTES)),
+    ("class", integer(0, len(CLASS_DAYS) - 1)),
+    ("start", integer()),
+    ("coming", integer()),
+    ("lacking", blob(MAX_RANGE_FRAME)),
+    ("ranges", blob(MAX_RANGE_FRAME)),
+)
 _SHAPES: Final = {
     Kind.HELLO: Shape(
         "HELLO",
@@ -199,6 +330,34 @@ _SHAPES: Final = {
         ("code", integer(0, UINT16)),
         ("retry_after", integer(0, MAX_RETRY)),
     ),
+    Kind.ROOTS: Shape(
+        "ROOTS",
+        ("kind", integer(Kind.ROOTS, Kind.ROOTS)),
+        ("hour", integer()),
+        ("root", octets(ROOT_BYTES)),
+    ),
+    Kind.RANGE: Shape(
+        "RANGE",
+        ("kind", integer(Kind.RANGE, Kind.RANGE)),
+        ("hour", integer()),
+        ("last", integer(0, 1)),
+        ("sets", array(_RANGE_SET, MAX_RANGE_SETS)),
+    ),
+    Kind.HAVE: HAVE,
+    Kind.WANT: WANT,
+    Kind.CREDIT: CREDIT,
+    Kind.PART: PART,
+    Kind.CARRY: Shape(
+        "CARRY",
+        ("kind", integer(Kind.CARRY, Kind.CARRY)),
+        ("scopes", array(_CARRIED, MAX_CARRIED, rising=True)),
+    ),
+    Kind.CARRYING: Shape(
+        "CARRYING",
+        ("kind", integer(Kind.CARRYING, Kind.CARRYING)),
+        ("granted", integer()),
+        ("used", integer()),
+    ),
 }
 _KINDS: Final[dict[type[Message], Kind]] = {
     Hello: Kind.HELLO,
@@ -209,7 +368,16 @@ _KINDS: Final[dict[type[Message], Kind]] = {
     KeyReq: Kind.KEYREQ,
     Keys: Kind.KEYS,
     Bye: Kind.BYE,
+    Roots: Kind.ROOTS,
+    Ranges: Kind.RANGE,
+    Have: Kind.HAVE,
+    Want: Kind.WANT,
+    Credit: Kind.CREDIT,
+    Part: Kind.PART,
+    Carry: Kind.CARRY,
+    Carrying: Kind.CARRYING,
 }
+_LONGEST: Final = dict.fromkeys(Kind, MAX_FRAME) | {Kind.RANGE: MAX_RANGE_FRAME}  # bytes of a frame
 
 
 def kind_of(message: Message) -> Kind:
@@ -226,9 +394,8 @@ def encode_message(message: Message) -> bytes:
     """
     kind = kind_of(message)
     frame = _SHAPES[kind].write(int(kind), *message.slots())
-    if len(frame) > MAX_FRAME:
-        raise LocalError(Defect.TOO_LONG, kind.name, f"at most {MAX_FRAME} bytes", f"{len(frame)} bytes")
     try:
+        _check_length(kind, frame)
         _check_together(message)
     except RemoteError as error:
         raise LocalError.like(error) from None
@@ -250,7 +417,8 @@ def parse_message(frame: bytes) -> Message:
     try:
         kind = Kind(slots[0])
     except ValueError:
-        raise RemoteError(Defect.UNKNOWN_KIND, "kind", f"1 to {Kind.BYE:d}", str(slots[0])) from None
+        raise RemoteError(Defect.UNKNOWN_KIND, "kind", "a kind of this version", str(slots[0])) from None
+    _check_length(kind, frame)
     _SHAPES[kind].check(slots)
     message = _READERS[kind](slots[1:])
     _check_together(message)
@@ -296,6 +464,25 @@ def _read_bye(slots: list[Any]) -> Bye:
     return Bye(code=code, retry_after=retry_after)
 
 
+def _read_roots(slots: list[Any]) -> Roots:
+    hour, found = slots
+    return Roots(hour=hour, root=found)
+
+
+def _read_ranges(slots: list[Any]) -> Ranges:
+    hour, last, sets = slots
+    return Ranges(hour=hour, last=bool(last), sets=tuple(RangeSet(*each) for each in sets))
+
+
+def _read_carry(slots: list[Any]) -> Carry:
+    return Carry(scopes=tuple(CarriedScope(key, week) for key, week in slots[0]))
+
+
+def _read_carrying(slots: list[Any]) -> Carrying:
+    granted, used = slots
+    return Carrying(granted=granted, used=used)
+
+
 _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.HELLO: _read_hello,
     Kind.INTEREST: _read_interest,
@@ -305,7 +492,20 @@ _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.KEYREQ: _read_keyreq,
     Kind.KEYS: _read_keys,
     Kind.BYE: _read_bye,
+    Kind.ROOTS: _read_roots,
+    Kind.RANGE: _read_ranges,
+    Kind.HAVE: read_have,
+    Kind.WANT: read_want,
+    Kind.CREDIT: read_credit,
+    Kind.PART: read_part,
+    Kind.CARRY: _read_carry,
+    Kind.CARRYING: _read_carrying,
 }
+
+
+def _check_length(kind: Kind, frame: bytes) -> None:
+    if len(frame) > _LONGEST[kind]:
+        raise RemoteError(Defect.TOO_LONG, kind.name, f"at most {_LONGEST[kind]} bytes", f"{len(frame)} bytes")
 
 
 def _check_together(message: Message) -> None:
@@ -314,10 +514,31 @@ def _check_together(message: Message) -> None:
         raise RemoteError(
             Defect.WRONG_COUNT, "proofs", f"a multiple of {PROOFS_STEP} proofs", f"{len(message.proofs)} proofs"
         )
+    if isinstance(message, Push) and message.lane == ROUTINE and len(message.envelope) > MAX_ROUTINE_PUSH:
+        raise RemoteError(
+            Defect.TOO_LARGE,
+            "envelope",
+            f"at most {MAX_ROUTINE_PUSH} bytes, or parts",
+            f"{len(message.envelope)} bytes",
+        )
     if isinstance(message, Ack):
         _refuse_repeats("position", [position for position, _ in message.outcomes])
+    if isinstance(message, Carry):
+        if len(message.scopes) % CARRY_STEP:
+            expected = f"a multiple of {CARRY_STEP} scopes"
+            raise RemoteError(Defect.WRONG_COUNT, "scopes", expected, f"{len(message.scopes)} scopes")
+        _refuse_repeats("key", [scope.key for scope in message.scopes])
+    if isinstance(message, Ranges):
+        _check_sets(message.sets)
 
 
-def _refuse_repeats(name: str, values: list[int]) -> None:
+def _check_sets(sets: tuple[RangeSet, ...]) -> None:
+    if any((a.tag, a.cls) >= (b.tag, b.cls) for a, b in pairwise(sets)):
+        raise RemoteError(Defect.NOT_SORTED, "sets", "rising by tag and class, each once")
+    if any(not (each.coming or each.lacking or each.ranges) for each in sets):
+        raise RemoteError(Defect.WRONG_COUNT, "set", "something said of it")
+
+
+def _refuse_repeats(name: str, values: Sequence[int] | Sequence[bytes]) -> None:
     if len(set(values)) != len(values):
         raise RemoteError(Defect.REPEATED, name, "each once")

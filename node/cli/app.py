@@ -20,6 +20,7 @@ COMMANDS = {  # name -> (module, help)
     "init": ("init", "Make a node's home: keys, configuration, policy"),
     "run": ("run", "Run the node"),
     "status": ("status", "Say how the node is"),
+    "clock": ("clock", "Say how late it is here, and settle doubt about it"),
     "config": ("config", "Check and show the configuration"),
     "person": ("person", "Let people sign in to the panel"),
     "invite": ("peers", "Invite another organisation to pair"),
@@ -30,6 +31,7 @@ COMMANDS = {  # name -> (module, help)
     "case": ("case", "Keep cases; they never leave the node"),
     "alert": ("alert", "Preview, send and follow alerts"),
     "inbox": ("alert", "List others' alerts"),
+    "bundle": ("bundle", "Carry alerts on a stick, where there is no network"),
     "schema": ("schema", "Print a JSON Schema"),
     "demo": ("demo", "Three nodes on this machine, from pairing to alerts"),
 }

@@ -61,11 +61,21 @@ def _object(told: Told) -> RenderableType:
 
 def _status(told: Told) -> RenderableType:
     peers = told.get("peers", {})
-    flat = {name: value for name, value in told.items() if name not in {"peers", "problems"}}
+    apart = {"peers", "problems", "backlog", "catching_up"}
+    flat = {name: value for name, value in told.items() if name not in apart}
     flat["peers"] = f"{peers.get('connected', 0)} of {peers.get('verified', 0)} connected"
+    flat |= _repair(told)
     columns = ("name", "reason", "next")
     problems = _rows(("about", "why", "what to do"), (_picked(p, *columns) for p in told.get("problems", [])), "")
     return Group(_object(flat), problems)
+
+
+def _repair(told: Told) -> Told:
+    """What a repair brings here and takes there, where there is one."""
+    coming = told.get("catching_up")
+    here = {"catching up": f"{coming['received']} of {coming['expected']} have come"} if coming else {}
+    there = {"still to send": told["backlog"]} if told.get("backlog") else {}
+    return here | there
 
 
 def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> RenderableType:
@@ -80,7 +90,10 @@ def _peers(told: Told) -> RenderableType:
     columns = (
         "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
     )  # fmt: skip
-    blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
+    blocks = (
+        [*((name.replace("_", " "), peer.get(name)) for name in columns), *_repair(peer).items()]
+        for peer in told["peers"]
+    )
     return _blocks(blocks, "No peers yet: almenara invite")
 
 
@@ -102,6 +115,18 @@ def _circles(told: Told) -> RenderableType:
     circles = [_circle(one) for one in told["circles"]]
     spaced = [part for one in circles for part in (Text(""), one)][1:]
     return Group(*spaced) if spaced else Text("No circles yet: almenara circle create")
+
+
+def _carriers(told: Told) -> RenderableType:
+    columns = ("name", "state", "used_bytes", "granted_bytes", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carriers"])
+    return _blocks(blocks, "Nobody carries for this circle: almenara circle carriers CIRCLE --add PEER")
+
+
+def _carrying(told: Told) -> RenderableType:
+    columns = ("name", "envelopes", "used_bytes", "granted_bytes", "asked_at", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carrying"])
+    return _blocks(blocks, "Nobody has asked this node to carry.")
 
 
 def _cases(told: Told) -> RenderableType:
@@ -130,7 +155,7 @@ def _inbox(told: Told) -> RenderableType:
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
-    columns = ("name", "state", "sent_at", "stored_at", "reason", "next")
+    columns = ("name", "state", "carried_by", "sent_at", "stored_at", "reason", "next")
     recipients = (_picked(one, *columns) for one in told.get("recipients") or [])
     return Group(_pairs([*head, *told["view"].items()]), _rows(columns, recipients, ""))
 
@@ -163,9 +188,13 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "discovery": _discovery,
     "cases": _cases,
     "imported": _imported,
+    "bundle": _object,
+    "imported bundle": _object,
     "inbox": _inbox,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node"), _object),
+    "carriers": _carriers,
+    "carrying": _carrying,
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
 }

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from almenara.node.storage.sealed import Blind, Flag, SealedBytes, SealedJson, SealedText, SealedTexts
 
-VERSION = "0001"
+VERSION = "0004"
 """The migration this program's tables come from."""
 
 metadata = MetaData(
@@ -289,7 +289,18 @@ cursors = Table(
 )
 """incoming: what we durably took from a peer's log; outgoing: what a peer took from ours."""
 
-peer_scopes = Table("peer_scopes", metadata, _id("node_id"), _id("tag"))
+refused = Table(
+    "refused",
+    metadata,
+    Column("position", Int, primary_key=True, autoincrement=False),
+    _bytes("envelope_id"),
+    _bytes("tag"),
+    _int("cls"),
+    _int("created_hour"),
+    UniqueConstraint("envelope_id"),
+    Index("ix_refused_age", "cls", "created_hour"),
+)
+"""Ids of envelopes that were refused for good: known again, and counted in repair, until two days past their life."""
 
 alerts = Table(
     "alerts",
@@ -333,6 +344,31 @@ deliveries = Table(
 )
 OPEN = deliveries.c.state.in_([literal_column(state) for state in ("'queued'", "'sent'", "'carried'")])
 Index("ix_deliveries_open", deliveries.c.node_id, sqlite_where=OPEN, postgresql_where=OPEN)
+
+# carrying
+
+carriers = Table(
+    "carriers", metadata, _id("circle_id"), _id("node_id"), _int("asked_at"), _maybe("granted"), _maybe("used")
+)
+"""Peers we asked to carry for a circle of ours; granted and used are what they said last, for all that we asked."""
+
+carried = Table(
+    "carried",
+    metadata,
+    _id("node_id"),
+    _id("tag"),
+    Column("key", SealedBytes("carried.key"), nullable=False),
+    _int("week"),
+    _maybe("ends_at"),
+    Index("ix_carried_tag", "tag"),
+)
+"""Scopes a peer asked us to carry."""
+
+carry_askers = Table("carry_askers", metadata, _id("node_id"), _maybe("quota"), _int("used"), _maybe("asked_at"))
+"""Peers that asked: their pool. Without a quota of its own, a peer has the configured one."""
+
+holders = Table("holders", metadata, _id("envelope_id"), _id("node_id"), _int("at"))
+"""Carriers that said they hold an envelope of ours."""
 
 # what never leaves
 

@@ -12,7 +12,7 @@ from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMess
 from aiohttp.web import WebSocketResponse
 
 from almenara.node.transport.errors import CloseReason, LinkClosed
-from almenara.node.transport.sockets import tune
+from almenara.node.transport.sockets import drained, keep_little_unsent, tune
 from almenara.protocol.limits import MAX_FRAME, MAX_PAIRING_MESSAGE
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ class Channel:
         self._sock: TransportSocket | None = ws.get_extra_info("socket")
         if self._sock is not None:
             tune(self._sock)
+        self._writer = getattr(ws, "_writer", None)
+        keep_little_unsent(self._writer)
 
     @property
     def closed(self) -> bool:
@@ -74,6 +76,7 @@ class Channel:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._ws.send_bytes(message)
+                await drained(self._writer)
         except (TimeoutError, ConnectionError) as error:
             self.cut(CloseReason.STALLED if isinstance(error, TimeoutError) else CloseReason.LOST)
             await self._ws.close()  # the line is gone; this frees what aiohttp holds of it

@@ -1,4 +1,4 @@
-"""One hour on a local network by multicast DNS: what we announce, and whom we hear (SPEC §13; threats: RFC 8882).
+"""One hour on a local network by multicast DNS: what we announce, and whom we hear (SPEC §15; threats: RFC 8882).
 
 Nothing here knows who anybody is. Every name is random and thrown away with the instance.
 """

@@ -37,6 +37,7 @@ def test_defaults_are_those_of_the_schema(tmp_path: Path) -> None:
         "panel": {"listen": "127.0.0.1:7780", "hosts": [], "idle_minutes": 30},
         "log": {"level": "info", "format": None},
         "sharing": {"tlp": "TLP:AMBER+STRICT", "retention_days": 90},
+        "carry": {"quota_mb": 64},
         "discovery": {"enabled": False, "interfaces": []},
     }
 
@@ -63,6 +64,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "DATABASE_URL": "postgresql://h/d",
         "PANEL_LISTEN": "localhost:2", "PANEL_HOSTS": "panel.example", "PANEL_IDLE_MINUTES": "7", "LOG_LEVEL": "error",
         "LOG_FORMAT": "console", "SHARING_TLP": "TLP:RED", "SHARING_RETENTION_DAYS": "8",
+        "CARRY_QUOTA_MB": "0",
         "DISCOVERY_ENABLED": "false", "DISCOVERY_INTERFACES": "eth0,wlan0",
     }  # fmt: skip
     keys = {f"{section}_{key}".upper() for section, kind in SECTIONS.items() for key in kind.model_fields}
@@ -78,6 +80,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "panel": {"listen": "localhost:2", "hosts": ["panel.example"], "idle_minutes": 7},
         "log": {"level": "error", "format": "console"},
         "sharing": {"tlp": "TLP:RED", "retention_days": 8},
+        "carry": {"quota_mb": 0},
         "discovery": {"enabled": False, "interfaces": ["eth0", "wlan0"]},
     }
 
@@ -182,6 +185,14 @@ def test_no_password_of_the_database_is_shown_or_told(tmp_path: Path, url: str) 
         error = refused(tmp_path, text)
         assert PASSWORD not in str(error)
         assert error.__cause__ is None
+
+
+def test_no_secret_in_the_parameters_of_the_database_is_shown(tmp_path: Path) -> None:
+    """The driver takes a password there as well; the names stay, for whoever looks for a mistake."""
+    url = f"postgresql://ana@h/d?password={PASSWORD}&sslpassword={PASSWORD}"
+    shown = load(tmp_path, SMALLEST + f'[database]\nurl = "{url}"\n').redacted()["database"]["url"]
+    assert PASSWORD not in shown
+    assert shown == "postgresql://ana@h/d?password=hidden&sslpassword=hidden"
 
 
 def test_what_is_shown_is_what_counts(tmp_path: Path) -> None:
