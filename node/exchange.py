@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 WINDOW = 512  # pushes under way without acknowledgement: while half of them are committed, the other half arrives
 CRITICAL_BATCH, ROUTINE_BATCH = 64, 32  # rows read at a time; small, so that a critical one never waits behind many
 LANES = (0, 1)
-RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
+RETRY_SECONDS = 60  # what we ask of a peer that broke a rule, or for which our disk has no room now
 
 log = structlog.get_logger()
 
@@ -88,6 +88,7 @@ class Exchange:
         self.peer, self.inbound = NodeId(link.peer), link.inbound
         self.peer_epoch = b""
         self.clock_difference_min = 0
+        self.stay_away = 0  # seconds that whoever hung up asked for before the next session
         self._desk, self._link = desk, link
         self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
         self._wake, self._room = asyncio.Event(), asyncio.Event()
@@ -112,8 +113,12 @@ class Exchange:
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
-            with contextlib.suppress(Exception):
-                await self._link.send(self._session.bye(ByeCode.BROKEN_RULE, RETRY_SECONDS))
+            await self._say_bye(ByeCode.BROKEN_RULE)
+        except TransportError:
+            raise
+        except Exception:
+            await self._say_bye(ByeCode.BUSY)  # whatever failed here would fail again if they called at once
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -126,12 +131,23 @@ class Exchange:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
             if not isinstance(error, TransportError):
+                await self._say_bye(ByeCode.BUSY)
                 log.error("session-failed", peer=self.peer.short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             await self._link.close()
 
     async def close(self) -> None:
         """Hang up; `run` then returns."""
         await self._link.close()
+
+    async def rest(self) -> None:
+        """Hang up because we cannot store now; neither side calls again for a while, since all would be sent anew."""
+        await self._say_bye(ByeCode.BUSY)
+        await self._link.close()
+
+    async def _say_bye(self, code: ByeCode) -> None:
+        self.stay_away = RETRY_SECONDS
+        with contextlib.suppress(Exception):
+            await self._link.send(self._session.bye(code, RETRY_SECONDS))
 
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
@@ -156,6 +172,7 @@ class Exchange:
             case wire.KeysTold():
                 await self._desk.keys.take(self.peer, event)
             case wire.Left():
+                self.stay_away = event.retry_after
                 await self._link.close()
 
     async def _on_greeting(self, event: wire.Greeted) -> None:

@@ -50,6 +50,7 @@ class Links:
         self._backoffs: dict[bytes, Backoff] = {}
         self._faults: dict[bytes, str] = {}
         self._ended: dict[bytes, asyncio.Event] = {}
+        self._away: dict[bytes, float] = {}  # seconds until the next dial, where somebody hung up and said so
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
     def __iter__(self) -> Iterator[Exchange]:
@@ -135,6 +136,7 @@ class Links:
         finally:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
+                self._away[link.peer] = min(exchange.stay_away, CAP_SECONDS)
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:
@@ -156,6 +158,7 @@ class Links:
         backoff = self._backoffs[peer] = Backoff(BASE_SECONDS, CAP_SECONDS, SystemRandom())
         ended = self._ended[peer] = asyncio.Event()
         while True:
+            await asyncio.sleep(self._away.pop(peer, 0.0))
             if peer not in self._live:
                 await self._dial_once(peer, endpoints)
             ended.clear()

@@ -68,7 +68,7 @@ class Maintenance:
         await self._safely("erasure", self.erase)
         await self._safely("renewal", self._renew)
         await self._safely("unconfirmed", self._peers.drop_unconfirmed)
-        await self._safely("cards", self._peers.follow_cards)  # of a card that came just before a crash, nobody was told
+        await self._safely("cards", self._peers.follow_cards)  # of one that came just before a crash, nobody was told
         await self._safely("reconsideration", self._ingest.reconsider)  # what came from the future may be present now
         self._links.prove()
 
