@@ -169,8 +169,8 @@ class Ingest:
     @staticmethod
     async def _hang_up(arrivals: list[Arrival], error: Exception) -> None:
         log.error("batch-not-stored", error=type(error).__name__)
-        for exchange in {arrival.exchange for arrival in arrivals}:
-            await exchange.close()
+        for exchange in dict.fromkeys(arrival.exchange for arrival in arrivals):
+            await exchange.rest()
 
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
