@@ -11,6 +11,8 @@ DONE = {
     "already-sent": N_("This was already sent; nothing was sent twice."),
     "invitation-dropped": N_("The invitation is off the screen."),
     "confirmed": N_("You confirmed the comparison. The other side must confirm it too."),
+    "discovery-on": N_("This node looks for neighbours for ten minutes."),
+    "discovery-off": N_("This node has stopped looking for neighbours."),
     "peer-removed": N_("The organisation is removed and can no longer reach this node."),
     "circle-created": N_("The circle exists. Invite verified organisations now."),
     "circle-invited": N_("The invitation to the circle is on its way."),

@@ -52,7 +52,7 @@ class Carriage:
     async def load(self) -> None:
         """Take over what the database holds: from now on the keyring proves it."""
         async with self._store.read() as tx:
-            order = [asker.node_id for asker in await tx.carrying.askers()]
+            order = [asker.node_id for asker in await tx.carrying.askers() if self._granted(asker)]
             rows = [row for row in await tx.carrying.carried() if row.ends_at is None]
         by_asker = [[row for row in rows if row.node_id == node_id] for node_id in order]
         turns = chain.from_iterable(zip_longest(*by_asker))  # one of each in turn: nobody takes the room of the others
@@ -217,6 +217,8 @@ class Carriage:
                 peer = await tx.peers.get(asker.node_id)
                 if peer is None or peer.state == "removed":
                     erased |= await self._end(tx, asker.node_id)
+                elif not self._granted(asker):  # by a configuration that has changed
+                    erased |= await self._drop(tx, await tx.carrying.drop_carried(asker.node_id))
                 elif asker.asked_at is None and asker.quota is None and not await tx.carrying.carried_for(peer.node_id):
                     await tx.carrying.delete_asker(asker.node_id)
         if tags or erased:

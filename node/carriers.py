@@ -77,8 +77,10 @@ class Carriers:
 
     def _asked_of(self, peer: NodeId) -> Iterator[Circle]:
         for row in self._rows:
-            circle = self._circles.known(row.circle_id)
-            if row.node_id == peer.raw and circle is not None and circle.row.state == "active":
+            circle = self._circles.known(row.circle_id) if row.node_id == peer.raw else None
+            if circle is None or circle.row.state != "active":
+                continue
+            if peer not in circle.history.recipients():  # a member by now carries by itself
                 yield circle
 
     def _scopes(self, circle: Circle, hour: int) -> Iterator[CarriedScope]:

@@ -33,6 +33,7 @@ class CarryTalk:
         self._carriers, self._carriage, self._session = carriers, carriage, session
         self._peer, self._say = peer, say
         self._due = asyncio.Event()
+        self._unlooked = True  # circles, keys or week may have changed since we last looked what to ask for
         self._said: frozenset[CarriedScope] | None = None  # what we asked for in this session
         self._granted = -1  # by the peer, as it said last
         self._heard: CarryAsked | None = None  # a request not looked at yet
@@ -41,8 +42,14 @@ class CarryTalk:
         self._asks = False
 
     def wake(self) -> None:
-        """Something may have changed: circles, keys, the week, or a pool."""
+        """Something may have changed: circles, keys, the week, or what is granted."""
+        self._unlooked = True
         self._due.set()
+
+    def grown(self) -> None:
+        """The log has, and so perhaps the pool of a peer that asks us."""
+        if self._asks:
+            self._due.set()
 
     def hear(self, event: CarryAsked | CarryTold) -> None:
         """The peer's request, or its answer to ours."""
@@ -71,6 +78,9 @@ class CarryTalk:
 
     async def _request(self) -> bool:
         """Said once in each session, if only to say that we ask for nothing, and when it has changed."""
+        if not self._unlooked:
+            return False
+        self._unlooked = False
         wanted = self._carriers.wanted(self._peer)
         if wanted == self._said or self._session.ended:
             return False

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from almenara.crypto.errors import VaultDamaged, WrongPassphrase
-from almenara.crypto.random import random_bytes
 from almenara.crypto.vault import open_vault
 from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
@@ -26,6 +25,7 @@ from almenara.node.casebook import Casebook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
+from almenara.node.discovery import Discovery
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
 from almenara.node.fanout import Fanout
@@ -36,6 +36,7 @@ from almenara.node.ingest import Ingest
 from almenara.node.keydesk import KeyDesk
 from almenara.node.keyring import Keyring
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
 from almenara.node.maintenance import Maintenance
 from almenara.node.minimise.gate import Gate
 from almenara.node.minimise.place import Places
@@ -47,6 +48,7 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.repair import Repairs
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -66,8 +68,6 @@ if TYPE_CHECKING:
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.home import Home
-
-EPOCH_BYTES = 16
 
 log = structlog.get_logger()
 
@@ -151,7 +151,7 @@ class _Node:
         up: Uptime | None = None,
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.key = home, config, store, key
+        self.home, self.config, self.store, self.key, self.events = home, config, store, key, events
         clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
@@ -166,10 +166,10 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
         self.deliveries = Deliveries(store, clock, events)
         self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
+        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
-        self.carriers = Carriers(store, self.circles, self.keyring, self.links.connected, clock, events)
-        quota = config.carry.quota_mb * MB
-        self.carriage = self.ingest.carriage = Carriage(store, self.circles, self.keyring, clock, events, quota)
+        self.carriers, self.carriage = self._carrying(events)
+        self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
         self.maintenance = Maintenance(
@@ -212,6 +212,14 @@ class _Node:
         self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
         self._tell_each_other()
 
+    def _carrying(self, events: Events) -> tuple[Carriers, Carriage]:
+        """Whom we ask to carry, and for whom we do."""
+        connected, quota = self.links.connected, self.config.carry.quota_mb * MB
+        carriers = Carriers(self.store, self.circles, self.keyring, connected, self.clock, events)
+        carriage = Carriage(self.store, self.circles, self.keyring, self.clock, events, quota)
+        self.ingest.carriage = carriage
+        return carriers, carriage
+
     def _tell_each_other(self) -> None:
         """What one part says after its commit, to parts that it does not know."""
         self.clock.witnesses = lambda: (self.links.clock_differences(), len(self.circles.verified))
@@ -220,11 +228,12 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
-        self.carriers.on_change = self.carriage.on_change = self.links.wake
+        self.carriers.on_change = self.carriage.on_change = self.links.carry
         self.carriage.on_scopes = self.links.prove
         self.peers.on_removed = self._on_removed
         self.deliveries.on_watch = self.urgent.watch
         self.links.is_urgent = self.urgent.waits_for
+        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -244,8 +253,7 @@ class _Node:
             await self.circles.load(tx)
             if not self.clock.doubt():
                 await self.own_keys.renew(tx, self.door.certificate)
-            log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
-            await tx.meta.set("log-epoch", log_epoch)
+            await self.log_epoch.load(tx)
         await self.deliveries.load()
         await self.carriers.load()
         await self.carriage.load()
@@ -262,7 +270,8 @@ class _Node:
             carriage=self.carriage,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=log_epoch,
+            log_epoch=self.log_epoch,
+            repairs=self.repairs,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -284,10 +293,21 @@ class _Node:
                 await self.listener.start(endpoint.host, endpoint.port)
             except AddressUnavailable:
                 raise _address_taken("peer.listen", self.config.peer.listen) from None
+        stack.push_async_callback(self.discovery.close)
+        await self.discovery.start()
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
+        bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
+        bundle_import = BundleImport(*parts, self.ingest, self.clock)
+        bundle_import.on_taken = self.repairs.request
+
+        async def close_all() -> None:
+            bundle_export.close()
+            bundle_import.close()
+            await close()
+
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -300,10 +320,11 @@ class _Node:
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
             health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
+            discovery=self.discovery,
             maintenance=self.maintenance,
-            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
-            bundle_import=BundleImport(*parts, self.ingest, self.clock),
-            close=close,
+            bundle_export=bundle_export,
+            bundle_import=bundle_import,
+            close=close_all,
         )
 
 

@@ -60,6 +60,7 @@ class Health:
             held = await tx.alerts.count()
             put_aside = await tx.quarantine.recent(1)
         verified = [peer for peer in peers if peer.state == "verified"]
+        behind = [peer.catching_up for peer in peers if peer.catching_up is not None]
         problems = self._late_problems()
         problems += [problem for peer in peers if (problem := _peer_problem(peer)) is not None]
         problems += [*self._card_problems(verified), *self._clock_problems(), *self._circle_problems()]
@@ -72,6 +73,8 @@ class Health:
                 "node_id": self._circles.own.text,
                 "peers": counted,
                 "alerts_held": held,
+                "backlog": sum(peer.backlog for peer in peers),
+                "catching_up": _together(behind),
                 "problems": problems,
                 "clock": self.clock() if self._clock.doubt() else None,
             }
@@ -133,6 +136,14 @@ class Health:
             return [models.NodeProblem(code="clock-in-doubt", reason=shown.reason, next=shown.next)]
         far = [each for each in self._links if abs(each.clock_difference_min) * MINUTE_MS > CLOCK_DIFFERENCE_MS]
         return [self._about(each.peer, "clock-difference", CLOCK_REASON, CLOCK_NEXT) for each in far]
+
+
+def _together(behind: list[models.CatchingUp]) -> models.CatchingUp | None:
+    if not behind:
+        return None
+    return models.CatchingUp(
+        expected=sum(each.expected for each in behind), received=sum(each.received for each in behind)
+    )
 
 
 def _peer_problem(peer: models.Peer) -> models.NodeProblem | None:

@@ -19,7 +19,7 @@ from almenara.node.authoring import object_row
 from almenara.node.clock import MINUTE_MS, minute_of
 from almenara.node.queueing import FairQueue
 from almenara.node.quotas import Quotas
-from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
+from almenara.node.storage.rows import AlertRow, EnvelopeRow, IdRow, ObjectRow, QuarantineRow
 from almenara.node.wanting import HELD, OPENED, OUTCOMES, REFUSED, Wants
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, is_past_life, open_circle, open_packet, parse_outer
@@ -57,6 +57,9 @@ EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
 BUSY = "busy"  # of an outcome only: nothing is kept
 
+# What may be accepted another day: these ids are not remembered, so that a peer may offer the envelope again.
+_NOT_FOR_GOOD = {Defect.UNKNOWN_KEY, Defect.TOO_LARGE, Defect.PAST_LIFE}
+
 DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
 log = structlog.get_logger()
@@ -89,6 +92,7 @@ class Batch:
     objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
     refused: list[QuarantineRow] = field(default_factory=list)
+    refused_ids: list[IdRow] = field(default_factory=list)  # of those refused for good whose outer bytes can be read
     seen: dict[bytes, str] = field(default_factory=dict)
     late: list[bytes] = field(default_factory=list)  # held before, opened now
 
@@ -165,8 +169,8 @@ class Ingest:
     @staticmethod
     async def _hang_up(arrivals: list[Arrival], error: Exception) -> None:
         log.error("batch-not-stored", error=type(error).__name__)
-        for exchange in {arrival.exchange for arrival in arrivals}:
-            await exchange.close()
+        for exchange in dict.fromkeys(arrival.exchange for arrival in arrivals):
+            await exchange.rest()
 
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
@@ -189,6 +193,7 @@ class Ingest:
         async with self._circles.change() as tx:
             ids = [arrival.envelope_id for arrival in arrivals]
             known = await tx.log.known(ids)
+            batch.seen.update(dict.fromkeys(await tx.log.refused(ids), REFUSED))
             for found, arrival in zip(ids, arrivals, strict=True):
                 state = known[found][1] if found in known else batch.seen.get(found)
                 state = state or await self._receive(tx, batch, arrival, found)
@@ -212,6 +217,7 @@ class Ingest:
     async def _receive(self, tx: Transaction, batch: Batch, arrival: Arrival, found: bytes) -> str:
         """Judge one new envelope; returns the state it is kept in."""
         source, data = arrival.exchange.peer, arrival.envelope
+        outer = None
         try:
             outer = parse_outer(data)
             self._check_life(outer, batch)
@@ -227,6 +233,8 @@ class Ingest:
             return BUSY
         except ProtocolError as error:
             batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
+            if outer is not None and error.kind not in _NOT_FOR_GOOD:
+                batch.refused_ids.append(IdRow(None, found, outer.tag, outer.cls, outer.created_hour))
             log.info("envelope-refused", peer=source.short, defect=str(error.kind), field=error.field)
             return REFUSED
         batch.rows.append(_envelope_row(outer, data, found, source.raw, state, batch.now))
@@ -311,7 +319,7 @@ class Ingest:
             expires_at=self._end_of(header) * MINUTE_MS,
             body=body,
             body_sha256=sha256(body).digest(),
-            own=False,
+            own=header.author == self._circles.own.raw,  # a copy of our disk was restored, and a peer gives it back
             case_id=None,
         )
 
@@ -383,6 +391,7 @@ class Ingest:
         await tx.chains.raise_heads([(chain_id, seq, digest) for chain_id, (seq, digest) in heads.items()])
         await tx.alerts.insert(batch.alerts)
         await tx.quarantine.add(batch.refused)
+        await tx.log.refuse(batch.refused_ids)
 
     async def _reconsider(self, tx: Transaction, batch: Batch) -> None:
         """A key, statement or card has come: look again at what waited for it."""
@@ -440,7 +449,7 @@ class Ingest:
             for exchange, lane, position in self._waiting.pop(found, []):
                 exchange.acknowledge(lane, [(position, Outcome.STORED)])
         for row in batch.alerts:
-            self._events.publish("inbox", row.alert_id.hex())
+            self._events.publish("delivery" if row.own else "inbox", row.alert_id.hex())
 
 
 class _undecided_for:  # noqa: N801 - read as a word after `with`; a generator here costs 3 us an alert

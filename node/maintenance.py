@@ -102,7 +102,6 @@ class Maintenance:
             if keys:
                 await self._circles.load_keys(tx)
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
-            await tx.log.prune_peer_scopes(self._circles.tags())
         self._erasure_due |= keys + gone > 0
 
     async def _tidy(self) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from almenara.node.carriage import Carriage
     from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
+    from almenara.node.discovery import Discovery
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -39,6 +40,7 @@ class Runtime:
     sharing: Sharing
     readings: Readings
     health: Health
+    discovery: Discovery
     maintenance: Maintenance
     bundle_export: BundleExport
     bundle_import: BundleImport

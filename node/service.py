@@ -225,6 +225,23 @@ class Service:
         await self._audit(actor, "confirm peer", node_id)
         return changed
 
+    @_for(ALL)
+    async def discovery(self, actor: Actor) -> models.Discovery:
+        """Whether we look for neighbours on the local network, and whom we heard."""
+        return self._open.discovery.state()
+
+    @_for(ADMIN)
+    async def discover(self, actor: Actor, minutes: int) -> models.Discovery:
+        """Look for neighbours for so many minutes; whoever is around sees that a node is here."""
+        found = await self._open.discovery.look(minutes)
+        await self._audit(actor, "discover")
+        return found
+
+    @_for(ADMIN)
+    async def stop_discovery(self, actor: Actor) -> models.Discovery:
+        """Fall silent now."""
+        return await self._open.discovery.stop()
+
     @_for(ADMIN)
     async def remove_peer(self, actor: Actor, node_id: str) -> models.PeerChanged:
         """Cut the link now, and re-key the circles where we are steward."""

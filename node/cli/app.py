@@ -26,6 +26,7 @@ COMMANDS = {  # name -> (module, help)
     "invite": ("peers", "Invite another organisation to pair"),
     "pair": ("peers", "Use an invitation"),
     "peers": ("peers", "List, confirm and remove peers"),
+    "discover": ("discover", "Look for peers on the local network"),
     "circle": ("circle", "Found, join and leave circles"),
     "case": ("case", "Keep cases; they never leave the node"),
     "alert": ("alert", "Preview, send and follow alerts"),

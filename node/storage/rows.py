@@ -210,6 +210,28 @@ class EnvelopeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class IdRow:
+    """An envelope's id and the set it is counted in, at its place in the log or among the refused."""
+
+    position: int | None
+    envelope_id: bytes
+    tag: bytes
+    cls: int
+    created_hour: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceRow:
+    """Where an envelope stands in the log, without its bytes."""
+
+    envelope_id: bytes
+    lane: int
+    position: int
+    tag: bytes
+    created_hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoggedRow:
     """An envelope at its place in the log, as it is handed to a peer."""
 

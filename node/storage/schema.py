@@ -289,7 +289,18 @@ cursors = Table(
 )
 """incoming: what we durably took from a peer's log; outgoing: what a peer took from ours."""
 
-peer_scopes = Table("peer_scopes", metadata, _id("node_id"), _id("tag"))
+refused = Table(
+    "refused",
+    metadata,
+    Column("position", Int, primary_key=True, autoincrement=False),
+    _bytes("envelope_id"),
+    _bytes("tag"),
+    _int("cls"),
+    _int("created_hour"),
+    UniqueConstraint("envelope_id"),
+    Index("ix_refused_age", "cls", "created_hour"),
+)
+"""Ids of envelopes that were refused for good: known again, and counted in repair, until two days past their life."""
 
 alerts = Table(
     "alerts",

@@ -13,7 +13,8 @@ import pytest_asyncio
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import HOUR_MS, now_ms
 from almenara.node.service import LOCAL
-from almenara.protocol.envelope import parse_outer
+from almenara.protocol.carry import CarriedScope
+from almenara.protocol.envelope import envelope_id, parse_outer
 from almenara.protocol.limits import SMALL
 from almenara.protocol.messages import Kind
 from almenara.protocol.scope import ScopeKey, tag, week_of
@@ -84,7 +85,7 @@ async def test_ten_thousand_keys_end_the_session_and_ten_times_a_thousand_leave_
 
 
 async def test_under_a_tag_without_its_key_nothing_is_left(world: World) -> None:
-    """Beta asks alpha to carry its circle with nobody; mallory has seen the tag, on an envelope somewhere."""
+    """Beta asked alpha to carry some scopes; mallory has seen the tag, on an envelope somewhere."""
     carry = [ScopeKey(tag(key), key) for key, _ in request(8)]
     async with world.store.write() as tx:
         await tx.carrying.put_asker(_asker(world))
@@ -107,6 +108,48 @@ def _row(world: World, scope: ScopeKey) -> Any:
     from almenara.node.storage.rows import CarriedRow  # noqa: PLC0415 - only here
 
     return CarriedRow(world.id_of(world.beta), scope.tag, scope.key, week_of(now_ms() // HOUR_MS), None)
+
+
+async def test_a_flood_into_a_pool_ends_at_its_quota_and_leaves_the_newest(world: World) -> None:
+    """Mallory fills its own pool with junk, three hundred envelopes into room for two hundred and forty-four."""
+    await world.alpha.set_carry_quota(LOCAL, world.mallory.own.text, 1)
+    keys = request(8)
+    scopes = [ScopeKey(tag(key), key) for key, _ in keys]
+    blaster = await world.connect()
+    await blaster.link.send(blaster.session.carry(CarriedScope(key, week) for key, week in keys))
+    blaster.session.set_scopes(scopes)
+
+    async def proven() -> bool:
+        return scopes[0].tag in blaster.session.proven
+
+    await until(lambda: _carrying(world), "alpha has the keys")
+    await blaster.link.send(blaster.session.interest(random_bytes(DECOY_BYTES)))
+    await until(proven, "the scope")
+    good = world.mallory.forger(world.circle)
+    sent = [good.outer(tag=scopes[0].tag, kid=random_bytes(16)) + random_bytes(SMALL - 48) for _ in range(300)]
+    async with asyncio.timeout(60):
+        for envelope in sent:
+            await blaster.push(envelope)
+        await blaster.settled()
+    assert set(blaster.outcomes.values()) == {Outcome.HELD}
+    async with world.store.read() as tx:
+        kept = {row.envelope_id for row in await tx.log.of_tag(scopes[0].tag, after=0, limit=999)}
+    assert 240 <= len(kept) <= 1_000_000 // SMALL
+    assert kept == {envelope_id(each) for each in sent[-len(kept) :]}
+    pools = (await world.alpha.carrying(LOCAL)).carrying
+    (one,) = [pool for pool in pools if pool.node_id == world.mallory.own.text]
+    assert (one.envelopes, one.used_bytes) == (len(kept), len(kept) * SMALL)
+    told = [frame[1:] for frame in map(msgpack.unpackb, blaster.link.heard) if frame[0] == Kind.CARRYING]  # type: ignore[attr-defined]
+    assert {granted for granted, _ in told} == {1_000_000}
+    assert len(told) < 30
+    await others_are_well(world)
+    await world.alpha.set_carry_quota(LOCAL, world.mallory.own.text, 0)
+    assert await carried(world) == []
+    await blaster.close()
+
+
+async def _carrying(world: World) -> bool:
+    return len(await carried(world)) == 8
 
 
 # as carrier

@@ -28,6 +28,7 @@ WORKER = Actor("Amina", "case worker", "person")
 
 BUNDLE = b"ALMB" + bytes(range(256)) * 4000  # more than is read from a finished file at a time
 
+QUIET = models.Discovery(on=False, interfaces=[], announces=False, found=[], others=0)
 _ANSWERS: dict[str, Any] = {
     "export_bundle": lambda: Bundle(BytesIO(BUNDLE), None, envelopes=7, left_out=2, bytes=len(BUNDLE)),
     "invite": models.InvitationMade(invitation="almenara:x", expires_at="2026-11-23T00:00:00.000Z"),
@@ -35,6 +36,9 @@ _ANSWERS: dict[str, Any] = {
     "peers": models.Peers(peers=[]),
     "confirm_peer": models.PeerChanged(node_id="n", state="waiting"),
     "remove_peer": models.PeerChanged(node_id="n", state="removed"),
+    "discovery": QUIET,
+    "discover": QUIET,
+    "stop_discovery": QUIET,
     "circles": models.Circles(circles=[]),
     "create_circle": models.Circle(
         circle_id="c", name="c-andes", tier="network", max_tlp="TLP:GREEN", retention_days=30, state="active"
@@ -43,6 +47,11 @@ _ANSWERS: dict[str, Any] = {
     "remove_from_circle": models.MemberChanged(circle_id="c", node_id="n", state="removed"),
     "accept_circle": models.CircleChanged(circle_id="c", state="active"),
     "leave_circle": models.CircleChanged(circle_id="c", state="left"),
+    "carriers": models.CircleCarriers(circle_id="c", carriers=[]),
+    "add_carrier": models.CircleCarriers(circle_id="c", carriers=[]),
+    "remove_carrier": models.CircleCarriers(circle_id="c", carriers=[]),
+    "carrying": models.Carrying(default_bytes=64_000_000, carrying=[]),
+    "set_carry_quota": models.Carrying(default_bytes=64_000_000, carrying=[]),
     "cases": models.Cases(cases=[]),
     "case": models.CaseRecord(case_id="k", state="ready", case={}, created_at="", updated_at=""),
     "save_case": models.CaseRecord(case_id="k", state="ready", case={}, created_at="", updated_at=""),

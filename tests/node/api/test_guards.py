@@ -19,10 +19,12 @@ CLOSED = [route for route in ROUTES if not route.open]
 EVIL = "http://evil.example"
 BODIES: dict[str, dict[str, Any]] = {
     "/peers": {"invitation": "almenara:x"},
+    "/discovery": {"minutes": 10},
     "/circles": {"name": "c-andes", "tier": "network"},
     "/cases": {"title": "t"},
     "/alerts/preview": {"case_id": "k", "circle_id": "c"},
     "/alerts": {"case_id": "k", "circle_id": "c", "body_sha256": "0" * 64, "statement": "s"},
+    "/carrying/{node_id}": {"quota_mb": 200},
     "/bundles/export": {"to": "n"},
     "/people": {"name": "Amina", "role": "viewer", "password": "correct horse battery"},
 }

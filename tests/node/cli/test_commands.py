@@ -38,6 +38,8 @@ ASKS = [
     (["circle", "accept", "c"], "POST", "/circles/c/accept", None),
     (["circle", "leave", "c"], "POST", "/circles/c/leave", None),
     (["circle", "list"], "GET", "/circles", None),
+    (["circle", "carriers", "c"], "GET", "/circles/c/carriers", None),
+    (["peers", "carrying"], "GET", "/carrying", None),
     (["case", "list"], "GET", "/cases", None),
     (["case", "show", "k"], "GET", "/cases/k", None),
     (["alert", "preview", "k", "--circle", "c"], "POST", "/alerts/preview", SEND),
@@ -65,6 +67,25 @@ def test_command_asks_and_passes_on(
     assert said.told == answer
     assert said.err == ""
     assert node.asked == [(method, "/api/v1" + path, body)]
+
+
+def test_carriers_are_asked_and_asked_no_more_before_they_are_listed(almenara: Any, node: Any) -> None:
+    node.answers = [(200, {"carriers": []})] * 5
+    almenara("circle", "carriers", "c", "--add", "n", "--remove", "m", "--home", node.home, "--json")
+    almenara("peers", "carrying", "--peer", "n", "--quota-mb", "200", "--home", node.home, "--json")
+    assert node.asked == [
+        ("POST", "/api/v1/circles/c/carriers/n", None),
+        ("DELETE", "/api/v1/circles/c/carriers/m", None),
+        ("GET", "/api/v1/circles/c/carriers", None),
+        ("POST", "/api/v1/carrying/n", {"quota_mb": 200}),
+        ("GET", "/api/v1/carrying", None),
+    ]
+
+
+@pytest.mark.parametrize("words", [["--peer", "n"], ["--quota-mb", "5"], ["--peer", "n", "--quota-mb", "4001"]])
+def test_a_quota_is_somebodys_and_has_an_end(words: list[str], almenara: Any, node: Any) -> None:
+    assert almenara("peers", "carrying", *words, "--home", node.home).exit == 2
+    assert node.asked == []
 
 
 def test_the_token_goes_along_and_nothing_a_browser_would_add(almenara: Any, node: Any) -> None:

@@ -372,6 +372,18 @@ async def test_a_quota_of_nothing_refuses_and_erases_at_once(carrier: Carrier) -
     assert await carrier.carriage.standing(ANA) == (MB, 0)
 
 
+async def test_a_configuration_that_carries_for_nobody_any_more_is_followed(carrier: Carrier) -> None:
+    await carrier.asks(ANA, scope(1))
+    await carrier.fill(BEN, scope(1), 2)
+    later: Any = Carrier(carrier.store)
+    later.carriage._quota = 0
+    await later.carriage.load()
+    assert later.proves() == set()
+    assert await later.carriage.tidy() is True
+    assert await later.held() == set()
+    assert await later.pools() == {"ana": (0, 0, 0)}
+
+
 async def test_a_smaller_quota_holds_at_once(carrier: Carrier) -> None:
     await carrier.asks(ANA, scope(1))
     kept = await carrier.fill(BEN, scope(1), 5)

@@ -43,7 +43,7 @@ class Sender:
     def acknowledge(self, _lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         self.answers.update(outcomes)
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         self.closed = True
 
 
