@@ -19,6 +19,7 @@ from almenara.node.api.server import start as start_panel
 from almenara.node.authoring import Author
 from almenara.node.cards import Cards
 from almenara.node.casebook import Casebook
+from almenara.node.chainbook import Chainbook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
 from almenara.node.deliveries import Deliveries
@@ -42,6 +43,8 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.receipts import Receipts
+from almenara.node.repeating import Repeating
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -140,24 +143,14 @@ class _Node:
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
         admission = Admission(self.circles, self.epochs, clock)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
-        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
-        self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
+        chainbook = Chainbook(self.circles)
+        self.keydesk = KeyDesk(store, self.circles, chainbook, self.epochs, self.keyring, clock)
         self.deliveries = Deliveries(store, clock, events)
+        receipts = Receipts(self.circles, self.author, self.deliveries, clock)
+        self.ingest = Ingest(store, self.keyring, self.circles, chainbook, receipts, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
         announcements = Announcements(self.circles, self.author)
-        self.maintenance = Maintenance(
-            store,
-            clock,
-            self.circles,
-            admission,
-            self.own_keys,
-            announcements,
-            self.peers,
-            self.links,
-            self.ingest,
-            self.door,
-        )
         places, gate = Places(), Gate()
         self.casebook = Casebook(store, clock, events, places, gate)
         self.sharing = Sharing(
@@ -171,6 +164,21 @@ class _Node:
             policy=load_policy(home.policy_path),
             places=places,
             gate=gate,
+        )
+        repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, clock)
+        self.maintenance = Maintenance(
+            store,
+            clock,
+            self.circles,
+            admission,
+            receipts,
+            repeating,
+            self.own_keys,
+            announcements,
+            self.peers,
+            self.links,
+            self.ingest,
+            self.door,
         )
         self.pairing = self.peers.pairing = Pairing(
             door=self.door,

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
 REFUSED_THERE = N_("Their node refused it.")
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
+RETURNED = N_("This came back from another member after a restore; whether they have it is not known yet.")
+
+Settled = tuple[bytes, bytes]
+"""Envelope and recipient."""
 
 ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
 RETRY_SECONDS = 10.0  # after a disk that failed
@@ -118,6 +122,51 @@ class Deliveries:
             case Outcome.REFUSED if peer in open_here:
                 open_here[peer] = "failed"
                 await tx.deliveries.set(envelope_id, peer, state="failed", reason=REFUSED_THERE)
+
+    async def receipted(self, tx: Transaction, node: bytes, alerts: Collection[bytes]) -> list[Settled]:
+        """A member said by receipt that it holds these alerts of ours; `settle` follows the commit."""
+        settled = []
+        for row in await tx.deliveries.towards(node, alerts):
+            await tx.deliveries.set(row.envelope_id, node, state="stored", stored_at=self._clock(), reason="")
+            settled.append((row.envelope_id, node))
+        return settled
+
+    async def returned(
+        self,
+        tx: Transaction,
+        alert_id: bytes,
+        envelope_id: bytes,
+        *,
+        others: Collection[bytes],
+        held: Collection[bytes],
+    ) -> None:
+        """An alert of ours came back from a peer, after we had lost it: who has it is asked again, or known already."""
+        verified = {row.node_id for row in await tx.peers.all() if row.state == "verified"}
+        now, rows = self._clock(), []
+        for node in others:
+            state = "stored" if node in held else "queued" if node in verified else "carried"
+            reason = RETURNED if state == "carried" else ""
+            rows.append(
+                DeliveryRow(alert_id, envelope_id, node, state, None, now if state == "stored" else None, reason)
+            )
+        await tx.deliveries.insert(rows)
+        self._open[envelope_id] = {row.node_id: row.state for row in rows if row.state != "stored"}
+
+    async def repeated(self, tx: Transaction, alert_id: bytes, envelope_id: bytes, nodes: Collection[NodeId]) -> None:
+        """An alert went into the log once more, for these recipients."""
+        raw = [node.raw for node in nodes]
+        for row in await tx.deliveries.of(alert_id):
+            if row.node_id in raw:
+                self._open.get(row.envelope_id, {}).pop(row.node_id, None)
+        await tx.deliveries.repoint(alert_id, raw, envelope_id)
+        self._open[envelope_id] = dict.fromkeys(raw, "queued")
+
+    def settle(self, settled: Collection[Settled]) -> None:
+        """After the commit: nobody waits for these any more."""
+        for envelope_id, node in settled:
+            self._open.get(envelope_id, {}).pop(node, None)
+            self._unwritten.pop((envelope_id, node), None)
+            self._events.publish("delivery", envelope_id.hex())
 
     async def _carry(self, tx: Transaction, envelope_id: bytes, recipient: bytes) -> None:
         """Somebody in the circle holds it for a member that we cannot reach ourselves."""

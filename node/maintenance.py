@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.own_keys import OwnKeys
     from almenara.node.peers import Peers
+    from almenara.node.receipts import Receipts
+    from almenara.node.repeating import Repeating
     from almenara.node.storage.engine import Store
     from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.door import Door
@@ -42,6 +44,8 @@ class Maintenance:
         clock: Timekeeper,
         circles: Circles,
         admission: Admission,
+        receipts: Receipts,
+        repeating: Repeating,
         own_keys: OwnKeys,
         announcements: Announcements,
         peers: Peers,
@@ -50,7 +54,7 @@ class Maintenance:
         door: Door,
     ) -> None:
         self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
-        self._admission = admission
+        self._admission, self._receipts, self._repeating = admission, receipts, repeating
         self._announcements, self._peers, self._links = announcements, peers, links
         self._ingest, self._door = ingest, door
         self._erasure_due = False
@@ -90,6 +94,8 @@ class Maintenance:
         await self._rotate()
         await self._safely("renewal", self._renew)
         await self._safely("unconfirmed", self._peers.drop_unconfirmed)
+        await self._safely("receipts", self._write_receipts)
+        await self._safely("repeating", self._repeat)
 
     async def _expire(self) -> None:
         now = self._clock()
@@ -119,6 +125,14 @@ class Maintenance:
         async with self._circles.change() as tx:
             await self._own_keys.renew(tx, self._door.certificate)
             await self._announcements.make(tx)
+
+    async def _write_receipts(self) -> None:
+        async with self._circles.change() as tx:
+            await self._receipts.write_due(tx)
+
+    async def _repeat(self) -> None:
+        async with self._circles.change() as tx:
+            await self._repeating.send_due(tx)
 
     async def _rotate(self) -> None:
         for circle in self._circles:

@@ -28,7 +28,7 @@ INBOX_MAX = 500  # alerts in one answer
 NOT_CONNECTED = N_("Not connected.")
 WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
 ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
-ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
+ASK_STEWARD = N_("Their own confirmation can take some hours; if it is urgent, tell them in another way.")
 
 
 class Readings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -111,6 +111,18 @@ class Sharing:
             recipients=len(outbound.recipients),
         )
 
+    async def may_repeat(self, tx: Transaction, alert: AlertRow, circle: Circle, recipients: list[NodeId]) -> bool:
+        """Whether what was sent may be said again: consent and label as the case has them now."""
+        if alert.case_id is None:
+            return False  # it came back after a restore, and nobody here knows any more what was agreed
+        try:
+            _, case = await self._casebook.ready(tx, id_text(alert.case_id))
+            self._check_consent(case, circle, recipients)
+            self._check_label(case, circle)
+        except Problem:
+            return False
+        return True
+
     async def _outbound(self, tx: Transaction, case_id: str, circle_id: str, status: Status) -> Outbound:
         """Every rule, in the order in which a person can do something about it."""
         self._clock.check()
@@ -198,7 +210,8 @@ class Sharing:
             revision=FIRST_REVISION,
         )
         posted = await self._author.post(tx, draft)
-        await tx.alerts.insert([self._own_row(outbound, alert_id, tlp, now)])
+        row = self._own_row(outbound, alert_id, tlp, now)
+        await tx.alerts.insert([replace(row, body_commit=posted.object.header.body_commit)])
         await self._deliveries.queue(tx, alert_id, posted.envelope_id, outbound.recipients)
         await tx.circles.put_frozen(outbound.case_id, circle.id, outbound.minimised.frozen)
         await tx.cases.put_sent(

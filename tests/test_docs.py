@@ -28,7 +28,7 @@ RED = (  # what the panel says of a peer, a circle or a delivery that needs some
     *links.UNREACHABLE_REASONS.values(),
     *(links.NO_ADDRESS, peers.NOT_CONNECTED, peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
-    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED, deliveries.RETURNED),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
