@@ -19,6 +19,7 @@ DONE = {
     "circle-declined": N_("You declined the invitation."),
     "circle-left": N_("You left the circle."),
     "clock-right": N_("The clock counts as right again. What waited for it goes on."),
+    "forks-settled": N_("Sending goes on. What this node sends from now on is a record of its own."),
     "person-added": N_("The person can sign in now."),
     "person-removed": N_("The person can no longer sign in."),
     "password-set": N_("The password is changed."),

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
+from almenara.node.circle import anchors
 from almenara.node.storage.gaps import LOOSE
 from almenara.node.storage.rows import ChainRow, ForkRow, GapRow, ObjectRow, RevisionRow
 from almenara.protocol.chain import Fork, ForkKind, Neighbours, find_forks, revision_key
@@ -115,10 +117,11 @@ class Chainbook:
     def _came_after_us(self, header: Header) -> bool:
         """Whether everything the author ever said in this circle was for us too."""
         circle = self._circles.known(header.circle)
-        if circle is None:
+        shown = circle.history.find(anchors(circle.row)[0]) if circle else None
+        if circle is None or shown is None:
             return False
-        first = circle.history.chain[0].roles
-        return self._circles.own in first or all(node.raw != header.author for node in first)
+        before = [step for step in circle.history.chain if step.number < shown.number]
+        return self._circles.own in shown.roles or all(NodeId(header.author) not in s.roles for s in (shown, *before))
 
     async def _check_beginning(self, tx: Transaction, row: ChainRow, header: Header, now: int) -> None:
         """An incarnation goes on from the author's last header before it: if that is not held, something is missing."""

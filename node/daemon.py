@@ -22,6 +22,7 @@ from almenara.node.casebook import Casebook
 from almenara.node.chainbook import Chainbook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
+from almenara.node.contradictions import Contradictions
 from almenara.node.deliveries import Deliveries
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
@@ -153,6 +154,7 @@ class _Node:
         announcements = Announcements(self.circles, self.author)
         places, gate = Places(), Gate()
         self.casebook = Casebook(store, clock, events, places, gate)
+        self.contradictions = Contradictions(store, self.circles, self.author, clock)
         self.sharing = Sharing(
             store=store,
             clock=clock,
@@ -161,6 +163,7 @@ class _Node:
             circles=self.circles,
             author=self.author,
             deliveries=self.deliveries,
+            contradictions=self.contradictions,
             policy=load_policy(home.policy_path),
             places=places,
             gate=gate,
@@ -255,8 +258,9 @@ class _Node:
             casebook=self.casebook,
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links),
+            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.contradictions),
             maintenance=self.maintenance,
+            contradictions=self.contradictions,
             close=close,
         )
 

@@ -89,6 +89,7 @@ class Batch:
     seen: dict[bytes, str] = field(default_factory=dict)
     late: list[bytes] = field(default_factory=list)  # held before, opened now
     settled: list[Settled] = field(default_factory=list)  # of our own alerts, by a receipt
+    contradicted: bool = False
     returned: dict[bytes, Received] = field(default_factory=dict)  # alerts of our own, by id, that we had lost
 
 
@@ -342,6 +343,7 @@ class Ingest:
         placed = list(zip(batch.alerts, positions, strict=True))
         again = [row for row, position in placed if position is None]
         contradicted |= await self._chainbook.revise(tx, batch.objects, again, batch.now)
+        batch.contradicted |= bool(contradicted)
         for author, alert_id in contradicted:
             await tx.alerts.mark_forked(author, alert_id)
         for row in [row for row, position in placed if row.own and position is not None]:
@@ -378,6 +380,7 @@ class Ingest:
         await self._write(tx, again)
         batch.alerts.extend(again.alerts)
         batch.settled.extend(again.settled)
+        batch.contradicted |= again.contradicted
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
@@ -413,6 +416,8 @@ class Ingest:
         for row in batch.alerts:
             self._events.publish("delivery" if row.own else "inbox", row.alert_id.hex())
         self._deliveries.settle(batch.settled)
+        if batch.contradicted:
+            self._events.publish("status")
 
 
 def _weight(arrival: Arrival) -> int:

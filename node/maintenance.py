@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara.node.clock import minute_of
+from almenara.node.contradictions import GAP_GONE_MS
 from almenara.node.storage.errors import EraseBlocked
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Maintenance:
             keys = await tx.keys.destroy_due(now) + await tx.prekeys.destroy_own(now)
             if keys:
                 await self._circles.load_keys(tx)
+            await tx.gaps.give_up(now - GAP_GONE_MS)
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
             await tx.log.prune_peer_scopes(self._circles.tags())
         self._erasure_due |= keys + gone > 0

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from almenara.node.casebook import Casebook
+    from almenara.node.contradictions import Contradictions
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -34,4 +35,5 @@ class Runtime:
     readings: Readings
     health: Health
     maintenance: Maintenance
+    contradictions: Contradictions
     close: Callable[[], Awaitable[None]]

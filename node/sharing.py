@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from almenara.node.cases.case import Case
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
+    from almenara.node.contradictions import Contradictions
     from almenara.node.deliveries import Deliveries
     from almenara.node.events import Events
     from almenara.node.minimise.gate import Gate
@@ -73,6 +74,7 @@ class Sharing:
         circles: Circles,
         author: Author,
         deliveries: Deliveries,
+        contradictions: Contradictions,
         policy: Policy,
         places: Places,
         gate: Gate,
@@ -80,6 +82,7 @@ class Sharing:
         self._store, self._clock, self._events = store, clock, events
         self._casebook, self._circles, self._author, self._deliveries = casebook, circles, author, deliveries
         self._policy, self._places, self._gate = policy, places, gate
+        self._contradictions = contradictions
 
     async def preview(self, case_id: str, circle_id: str, status: Status) -> models.Preview:
         """Raises `Problem` for everything that stops a send."""
@@ -135,6 +138,7 @@ class Sharing:
         self._check_consent(case, circle, recipients)
         self._check_label(case, circle)
         statement = self._circles.sendable(circle)
+        await self._contradictions.check(tx, circle.id)
         if not recipients:
             raise Problem(
                 Kind.AUDIENCE_EMPTY,

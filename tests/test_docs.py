@@ -14,7 +14,7 @@ import click
 import pytest
 from babel.messages.pofile import read_po
 
-from almenara.node import deliveries, health, links, peers, roster
+from almenara.node import contradictions, deliveries, health, links, peers, roster
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 RED = (  # what the panel says of a peer, a circle or a delivery that needs somebody
-    *(sentence for name, sentence in vars(health).items() if name.endswith("_REASON")),
+    *(said for part in (health, contradictions) for name, said in vars(part).items() if name.endswith("_REASON")),
     *links.UNREACHABLE_REASONS.values(),
     *(links.NO_ADDRESS, peers.NOT_CONNECTED, peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),

@@ -30,6 +30,7 @@ COMMANDS = {  # name -> (module, help)
     "case": ("case", "Keep cases; they never leave the node"),
     "alert": ("alert", "Preview, send and follow alerts"),
     "inbox": ("alert", "List others' alerts"),
+    "forks": ("forks", "Where authors contradict themselves, us included"),
     "schema": ("schema", "Print a JSON Schema"),
     "demo": ("demo", "Three nodes on this machine, from pairing to alerts"),
 }

@@ -117,6 +117,11 @@ def _inbox(told: Told) -> RenderableType:
     return _rows(columns, rows, "Nothing came.")
 
 
+def _forks(told: Told) -> RenderableType:
+    rows = ([one["author"]["name"], *_picked(one, "circle", "kind", "found_at", "alert_id")] for one in told["forks"])
+    return _rows(("author", "circle", "kind", "found", "alert_id"), rows, "Nobody contradicts itself.")
+
+
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
@@ -153,8 +158,9 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "cases": _cases,
     "imported": _imported,
     "inbox": _inbox,
+    "forks": _forks,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock", "settled"), _object),
 }

@@ -77,8 +77,8 @@ class Alerts(Counted):
         return await self._set(schema.alerts, {"state": "expired"}, *due)
 
     async def same_view(self, body_sha256: bytes, circle_id: bytes) -> int:
-        """How many alerts in a circle show exactly these bytes."""
-        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256)
+        """How many alerts in a circle show exactly these bytes; what its author contradicts is not counted."""
+        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256, _alert.state != "forked")
         found: int = await self._value(select(func.count()).where(*where))
         return found
 

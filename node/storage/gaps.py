@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from almenara.node.storage import schema
 from almenara.node.storage.repository import Repository, Shape
@@ -52,15 +52,15 @@ class Gaps(Repository):
         if come := set(loose) & set(digests):
             await self._delete(schema.gaps, _gap.first_seq == LOOSE, _gap.prev.in_(list(come)))
 
-    async def standing(self, before: int, after: int) -> list[tuple[bytes, bytes, int]]:
-        """(author, circle, when first noticed) of holes noticed between two instants that are not from before us."""
+    async def standing(self, before: int, after: int) -> list[tuple[bytes, bytes]]:
+        """(author, circle) of holes noticed between two instants that are not from before us."""
         chosen = (
-            select(_chain.author, _chain.circle_id, func.min(_gap.noticed_at))
+            select(_chain.author, _chain.circle_id)
+            .distinct()
             .join(schema.chains, _chain.chain_id == _gap.chain_id)
             .where(_gap.early == 0, _gap.noticed_at <= before, _gap.noticed_at > after)
-            .group_by(_chain.author, _chain.circle_id)
         )
-        return [(row[0], row[1], row[2]) for row in await self._connection.execute(chosen)]
+        return [(row[0], row[1]) for row in await self._connection.execute(chosen)]
 
     async def give_up(self, before: int) -> int:
         """Forget holes noticed so long ago that nothing can fill them any more; returns how many."""
