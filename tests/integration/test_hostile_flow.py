@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from almenara.crypto.random import random_bytes
-from almenara.node import quotas
 from almenara.node.casebook import id_text
+from almenara.node.quotas import Quotas
 from almenara.protocol.envelope import envelope_id
 from almenara.protocol.flow import INITIAL_CREDIT
 from almenara.protocol.limits import MEDIUM, SMALL
@@ -141,7 +141,7 @@ async def test_an_alert_that_was_announced_in_vain_arrives_from_another_and_is_a
 def _arrival(exchange: object, envelope: bytes) -> object:
     from almenara.node.exchange import Arrival  # noqa: PLC0415 - beside its one use
 
-    return Arrival(exchange, 1, 1_000_000, envelope)  # type: ignore[arg-type]
+    return Arrival(exchange, 1, 0, envelope)  # type: ignore[arg-type] # a position that beta may be answered for
 
 
 async def test_what_is_here_already_is_answered_and_not_asked_for(world: World) -> None:
@@ -165,8 +165,12 @@ async def test_above_its_quota_a_peer_is_told_busy_and_loses_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not kept, not refused: the cursor stays below, so that it comes again; others are not concerned."""
-    monkeypatch.setattr(world.alpha._open.peers._links.desk.intake._quotas, "_delivered", {})  # type: ignore[union-attr]
-    monkeypatch.setattr(quotas, "SCOPE_COUNT", 3)
+    admits, left = Quotas.admits, iter([True] * 3)
+
+    def three_of_mallory(self: Quotas, peer: bytes, tag: bytes, lane: int, size: int) -> bool:
+        return next(left, False) if peer == world.mallory.own.raw else admits(self, peer, tag, lane, size)
+
+    monkeypatch.setattr(Quotas, "admits", three_of_mallory)
     blaster = await world.connect()
     first = blaster.position = await world.cursor() + 300
     good = world.mallory.forger(world.circle)
