@@ -68,5 +68,12 @@ async def _text(part: BodyPartReader) -> str:
 
 
 async def _content(part: BodyPartReader | None) -> AsyncIterator[bytes]:
-    while part is not None and (piece := await part.read_chunk(PIECE)):
+    """The file; a form that is cut inside it gives what came."""
+    while part is not None:
+        try:
+            piece = await part.read_chunk(PIECE)
+        except (ValueError, AssertionError):
+            return
+        if not piece:
+            return
         yield bytes(piece)

@@ -51,6 +51,9 @@ class Label(bytes, Enum):
     REPAIR_RANGE = b"almenara/1/repair-range\0"
     REPAIR_ID = b"almenara/1/repair-id\0"
 
+    # Discovery: by what the two of a pair know each other on a local network, for one hour (SPEC §13).
+    DISCOVERY_TAG = b"almenara/1/discovery-tag\0"
+
     # Envelopes: their id, the beginning of HPKE's info, the signature inside a key packet (PROTOCOL §4, §5.8).
     ENVELOPE_ID = b"almenara/1/envelope-id\0"
     ENVELOPE_INFO = b"almenara/1/envelope-info\0"

@@ -87,6 +87,11 @@ class BundleExport:
         self._store, self._circles, self._cards, self._keyring = store, circles, circles.cards, keyring
         self._keydesk, self._key, self._clock, self._folder = keydesk, key, clock, folder
         self._turn = asyncio.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """The node is being locked: nothing more is read for a bundle."""
+        self._closed = True
 
     async def make(self, *, to: str | None, passphrase: str | None) -> Bundle:
         """Make a bundle for one verified peer, or one that a passphrase opens.
@@ -174,13 +179,19 @@ class BundleExport:
                         yield row
 
     async def _page(self, lane: int, before: int) -> list[Place]:
+        self._check_open()
         async with self._store.read() as tx:
             return await tx.log.newest(lane, before=before, limit=PAGE)
 
     async def _rows(self, places: list[Place]) -> list[LoggedRow]:
+        self._check_open()
         async with self._store.read() as tx:
             found = await tx.log.of_ids([place.envelope_id for place in places])
         return found[::-1]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Problem(Kind.LOCKED)
 
     def _tags_of(self, peer: NodeId, hour: int) -> set[bytes]:
         """Scopes that the peer can prove, as far as we know: of circles it is in, by the statements it is named in."""

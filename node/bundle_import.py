@@ -26,7 +26,7 @@ from almenara.protocol.messages import Keys
 from almenara.protocol.session import KeysTold, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from almenara.crypto.identity import NodeId
     from almenara.node.circles import Circles
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from almenara.protocol.card import Introduction
 
 MAX_BYTES = 4096 + MAX_CHUNKS * SEALED_BYTES  # of a file: what stands before the chunks is shorter than a page
-BATCH = 256  # envelopes given to the ingest at a time
+BATCH = 512  # envelopes given to the ingest at a time: one of its transactions
 BATCH_BYTES = 2 * 1024 * 1024  # the same in bytes: half of what it lets wait, so that peers are heard meanwhile
 NOTED = 1000  # spoilt records of one file whose reasons are kept; all are counted
 
@@ -62,7 +62,7 @@ class Stick:
     def __init__(self, peer: NodeId) -> None:
         self.peer, self.peer_epoch = peer, b""
         self.new = self.known = self.refused = 0
-        self.failed = False
+        self._failed: Problem | None = None
         self._waiting: set[int] = set()
         self._held: set[int] = set()
         self._done = asyncio.Event()
@@ -99,21 +99,29 @@ class Stick:
         if not self._waiting:
             self._done.set()
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed."""
-        self.failed = True
+        self.fail(_disk_failed())
+
+    def fail(self, problem: Problem) -> None:
+        """No answer comes any more."""
+        self._failed = problem
         self._done.set()
 
     async def settled(self) -> None:
-        """Wait for the answers to everything given. Raises `Problem(NOT_READY)` when the disk failed."""
-        if self._waiting and not self.failed:
+        """Wait for the answers to everything given. Raises the `Problem` for which none comes."""
+        if self._waiting and self._failed is None:
             await self._done.wait()
-        if self.failed:
-            raise _disk_failed()
+        self.check()
+
+    def check(self) -> None:
+        """Raise the `Problem` that has ended it, if one has."""
+        if self._failed is not None:
+            raise self._failed
 
 
 class BundleImport:
-    """Reads one file at a time."""
+    """Reads one file at a time; `on_taken` tells after each that the log may have grown otherwise than by a session."""
 
     def __init__(
         self, store: Store, circles: Circles, keyring: Keyring, keydesk: KeyDesk, ingest: Ingest, clock: Clock
@@ -121,6 +129,13 @@ class BundleImport:
         self._store, self._circles, self._keyring = store, circles, keyring
         self._keydesk, self._ingest, self._clock = keydesk, ingest, clock
         self._turn = asyncio.Lock()
+        self._taking: _Taking | None = None
+        self.on_taken: Callable[[], None] = lambda: None
+
+    def close(self) -> None:
+        """The node is being locked: whoever waits for the ingest would wait for ever."""
+        if self._taking is not None:
+            self._taking.stick.fail(Problem(Kind.LOCKED))
 
     async def take(self, data: AsyncIterator[bytes], passphrase: str | None) -> models.BundleImported:
         """Take in whatever can be read of a file.
@@ -130,8 +145,12 @@ class BundleImport:
         async with self._turn:
             head, rest = await _head(data)
             reader = BundleReader(await self._open(head, passphrase))
-            taking = _Taking(self._store, self._circles, self._keydesk, self._ingest, self._clock)
-            fault = await taking.everything(reader, rest, data)
+            taking = self._taking = _Taking(self._store, self._circles, self._keydesk, self._ingest, self._clock)
+            try:
+                fault = await taking.everything(reader, rest, data)
+            finally:
+                self._taking = None
+                self.on_taken()
             if fault is not None and taking.header is None:
                 raise _unreadable(fault, head)
             return taking.result(fault)
@@ -153,7 +172,7 @@ class _Taking:
     def __init__(self, store: Store, circles: Circles, keydesk: KeyDesk, ingest: Ingest, clock: Clock) -> None:
         self._store, self._circles, self._cards = store, circles, circles.cards
         self._keydesk, self._ingest, self._clock = keydesk, ingest, clock
-        self._stick = Stick(circles.own)
+        self.stick = Stick(circles.own)
         self._sender: NodeId | None = None
         self._batch: dict[bytes, bytes] = {}
         self._size = 0
@@ -164,18 +183,21 @@ class _Taking:
         """Take all there is, up to the end or the damage, which is returned."""
         fault = None
         try:
-            await self._feed(reader, rest)
-            async for part in data:
-                await self._feed(reader, part)
-            reader.close()
-        except RemoteError as error:
-            fault = error
-        await self._flush()
+            try:
+                await self._feed(reader, rest)
+                async for part in data:
+                    await self._feed(reader, part)
+                reader.close()
+            except RemoteError as error:
+                fault = error
+            await self._flush()
+        except DISK_FAULTS:
+            raise _disk_failed() from None
         return fault
 
     def result(self, fault: RemoteError | None) -> models.BundleImported:
         """What became of it."""
-        stick, header = self._stick, self.header
+        stick, header = self.stick, self.header
         cut = fault is not None and fault.kind is Defect.TRUNCATED
         return models.BundleImported(
             records=stick.new + stick.known + stick.held + stick.refused,
@@ -195,11 +217,12 @@ class _Taking:
             await self._on(event)
 
     async def _on(self, event: Event) -> None:
+        self.stick.check()
         match event:
             case Header():
                 self.header = event
                 if event.sender is not None and await self._is_from(event.sender):
-                    self._sender = self._stick.peer = event.sender.node_id
+                    self._sender = self.stick.peer = event.sender.node_id
             case Keys() if self._sender is not None:
                 await self._take_keys(self._sender, event)
             case Carried():
@@ -233,7 +256,7 @@ class _Taking:
     async def _add(self, envelope: bytes) -> None:
         found = envelope_id(envelope)
         if found in self._batch:
-            self._stick.known += 1
+            self.stick.known += 1
             return
         self._batch[found] = envelope
         self._size += len(envelope)
@@ -247,22 +270,22 @@ class _Taking:
             return
         async with self._store.read() as tx:
             known = await tx.log.known(list(batch))
-        self._stick.known += len(known)
+        self.stick.known += len(known)
         for found, envelope in batch.items():
             if found not in known:
-                await self._ingest.submit(Arrival(self._stick, 0, self._stick.next(), envelope))
-        await self._stick.settled()
+                await self._ingest.submit(Arrival(self.stick, 0, self.stick.next(), envelope))
+        await self.stick.settled()
 
     async def _spoilt(self, spoilt: Spoilt) -> None:
         """Keep the reason; the first thousand of a file are enough to see what is wrong with it."""
-        self._stick.refused += 1
+        self.stick.refused += 1
         if self._noted == NOTED:
             return
         self._noted += 1
         error = spoilt.error
         row = QuarantineRow(
             at=self._clock(),
-            peer=self._stick.peer.raw,
+            peer=self.stick.peer.raw,
             reason=str(error.kind),
             field=error.field,
             expected=error.expected,
@@ -270,11 +293,8 @@ class _Taking:
             envelope_id=b"",
             size=spoilt.size,
         )
-        try:
-            async with self._store.write() as tx:
-                await tx.quarantine.add([row])
-        except DISK_FAULTS:
-            raise _disk_failed() from None
+        async with self._store.write() as tx:
+            await tx.quarantine.add([row])
 
 
 async def _head(data: AsyncIterator[bytes]) -> tuple[bytes, bytes]:

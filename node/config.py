@@ -89,6 +89,11 @@ def _proxy(value: str) -> str:
         raise PydanticCustomError("setting", "{expected}", {"expected": str(error)}) from None
 
 
+def _interface(value: str) -> str:
+    _must(bool(re.fullmatch(r"[A-Za-z0-9._@:-]{1,32}", value)), "the name of a network interface, such as eth0")
+    return value
+
+
 def _host(value: str) -> str:
     _must(bool(re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,255}", value)), "the name of a host, without a port or path")
     return value.lower()
@@ -179,6 +184,18 @@ class Carry(Section):
     quota_mb: int = Field(default=64, ge=0, le=MAX_QUOTA_MB)
 
 
+class Discovery(Section):
+    """Whether this node announces itself on local networks without being asked each time, and on which."""
+
+    enabled: bool = False
+    interfaces: list[Annotated[str, AfterValidator(_interface)]] = []
+
+    @model_validator(mode="after")
+    def _named(self) -> Discovery:
+        _must(bool(self.interfaces) or not self.enabled, "discovery.interfaces, the networks that are trusted for it")
+        return self
+
+
 class Config(Section):
     """Everything, checked."""
 
@@ -189,6 +206,15 @@ class Config(Section):
     log: Log = Log()
     sharing: Sharing = Sharing()
     carry: Carry = Carry()
+    discovery: Discovery = Discovery()
+
+    @model_validator(mode="after")
+    def _hidden_or_found(self) -> Config:
+        _must(
+            not (self.discovery.enabled and self.peer.proxy),
+            "discovery.enabled or peer.proxy, not both: what goes through a proxy is not to be seen around it",
+        )
+        return self
 
     @property
     def endpoints(self) -> list[str]:
@@ -300,7 +326,8 @@ class _Merged:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=True)[0]
             path = [str(part) for part in first["loc"]]
-            where = self._where.get((path[0], path[1] if len(path) > 1 else ""), "almenara.toml")
+            section, key, *_ = *path, "", ""  # what two sections say together stands in neither
+            where = self._where.get((section, key), "almenara.toml")
             raise ConfigError(where, ".".join(path), _expected(first["msg"])) from None
 
 
@@ -327,6 +354,8 @@ def _from_text(section: type[Section], key: str, text: str) -> Any:
         return text
     if str(field.annotation).startswith("list"):
         return [part.strip() for part in text.split(",") if part.strip()]
+    if field.annotation is bool:
+        return {"true": True, "false": False}.get(text, text)
     return int(text) if field.annotation is int and re.fullmatch("[0-9]{1,9}", text) else text
 
 

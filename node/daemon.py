@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from almenara.crypto.errors import VaultDamaged, WrongPassphrase
-from almenara.crypto.random import random_bytes
 from almenara.crypto.vault import open_vault
 from almenara.node.admission import Admission
 from almenara.node.announcing import Announcements
@@ -23,9 +22,12 @@ from almenara.node.cards import Cards
 from almenara.node.carriage import MB, Carriage
 from almenara.node.carriers import Carriers
 from almenara.node.casebook import Casebook
+from almenara.node.chainbook import Chainbook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
+from almenara.node.contradictions import Contradictions
 from almenara.node.deliveries import Deliveries
+from almenara.node.discovery import Discovery
 from almenara.node.epochs import Epochs
 from almenara.node.exchange import Desk
 from almenara.node.fanout import Fanout
@@ -36,6 +38,7 @@ from almenara.node.ingest import Ingest
 from almenara.node.keydesk import KeyDesk
 from almenara.node.keyring import Keyring
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
 from almenara.node.maintenance import Maintenance
 from almenara.node.minimise.gate import Gate
 from almenara.node.minimise.place import Places
@@ -47,6 +50,9 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.receipts import Receipts
+from almenara.node.repair import Repairs
+from almenara.node.repeating import Repeating
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -66,8 +72,6 @@ if TYPE_CHECKING:
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.home import Home
-
-EPOCH_BYTES = 16
 
 log = structlog.get_logger()
 
@@ -151,7 +155,7 @@ class _Node:
         up: Uptime | None = None,
     ) -> None:
         own, key = identity.node_id, identity.operational
-        self.home, self.config, self.store, self.key = home, config, store, key
+        self.home, self.config, self.store, self.key, self.events = home, config, store, key, events
         clock = self.clock = Timekeeper(computer, up)
         self.tasks = _Tasks()
         self.door = Door(home.tls_path, lambda: identity.tls_password)
@@ -162,53 +166,70 @@ class _Node:
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
         admission = Admission(self.circles, self.epochs, clock)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
-        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
-        self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
+        chainbook = Chainbook(self.circles)
+        self.keydesk = KeyDesk(store, self.circles, chainbook, self.epochs, self.keyring, clock)
         self.deliveries = Deliveries(store, clock, events)
         self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
+        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
+        receipts = Receipts(self.circles, self.author, self.deliveries, clock)
+        self.ingest = Ingest(store, self.keyring, self.circles, chainbook, receipts, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers, self.carriage = self._carrying(events)
+        self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
-        announcements = Announcements(self.circles, self.author)
+        self.contradictions = Contradictions(store, self.circles, self.author, clock)
+        self.casebook, self.sharing = self._casework(events)
+        repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, clock)
         self.maintenance = Maintenance(
             store,
             clock,
             self.circles,
             admission,
+            receipts,
+            repeating,
             self.own_keys,
-            announcements,
+            Announcements(self.circles, self.author),
             self.peers,
             self.links,
             self.ingest,
             self.door,
             self.carriage,
         )
+        self.pairing = self.peers.pairing = self._meeting()
+        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
+        self._tell_each_other()
+
+    def _casework(self, events: Events) -> tuple[Casebook, Sharing]:
+        """What keeps cases, and what lets views of them out."""
         places, gate = Places(), Gate()
-        self.casebook = Casebook(store, clock, events, places, gate)
-        self.sharing = Sharing(
-            store=store,
-            clock=clock,
+        casebook = Casebook(self.store, self.clock, events, places, gate)
+        sharing = Sharing(
+            store=self.store,
+            clock=self.clock,
             events=events,
-            casebook=self.casebook,
+            casebook=casebook,
             circles=self.circles,
             author=self.author,
             deliveries=self.deliveries,
-            policy=load_policy(home.policy_path),
+            contradictions=self.contradictions,
+            policy=load_policy(self.home.policy_path),
             places=places,
             gate=gate,
         )
-        self.pairing = self.peers.pairing = Pairing(
+        return casebook, sharing
+
+    def _meeting(self) -> Pairing:
+        """How two nodes become peers."""
+        return Pairing(
             door=self.door,
             dialer=self.links.dialer,
-            store=StoredPairings(store, clock),
-            own=lambda: Own(introduction=self.cards.introduction(own) or b"", key=key),
-            clock=clock,
+            store=StoredPairings(self.store, self.clock),
+            own=lambda: Own(introduction=self.cards.introduction(self.circles.own) or b"", key=self.key),
+            clock=self.clock,
             on_code=self.peers.on_code,
             on_paired=self.peers.on_paired,
             on_ended=self.peers.on_ended,
         )
-        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
-        self._tell_each_other()
 
     def _carrying(self, events: Events) -> tuple[Carriers, Carriage]:
         """Whom we ask to carry, and for whom we do."""
@@ -231,6 +252,7 @@ class _Node:
         self.peers.on_removed = self._on_removed
         self.deliveries.on_watch = self.urgent.watch
         self.links.is_urgent = self.urgent.waits_for
+        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -250,8 +272,7 @@ class _Node:
             await self.circles.load(tx)
             if not self.clock.doubt():
                 await self.own_keys.renew(tx, self.door.certificate)
-            log_epoch = await tx.meta.get("log-epoch") or random_bytes(EPOCH_BYTES)
-            await tx.meta.set("log-epoch", log_epoch)
+            await self.log_epoch.load(tx)
         await self.deliveries.load()
         await self.carriers.load()
         await self.carriage.load()
@@ -268,7 +289,8 @@ class _Node:
             carriage=self.carriage,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=log_epoch,
+            log_epoch=self.log_epoch,
+            repairs=self.repairs,
         )
 
     async def start(self, stack: AsyncExitStack) -> None:
@@ -290,10 +312,21 @@ class _Node:
                 await self.listener.start(endpoint.host, endpoint.port)
             except AddressUnavailable:
                 raise _address_taken("peer.listen", self.config.peer.listen) from None
+        stack.push_async_callback(self.discovery.close)
+        await self.discovery.start()
 
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
+        bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
+        bundle_import = BundleImport(*parts, self.ingest, self.clock)
+        bundle_import.on_taken = self.repairs.request
+
+        async def close_all() -> None:
+            bundle_export.close()
+            bundle_import.close()
+            await close()
+
         return Runtime(
             store=self.store,
             clock=self.clock,
@@ -305,11 +338,15 @@ class _Node:
             casebook=self.casebook,
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
+            health=Health(
+                self.store, self.clock, self.circles, self.peers, self.links, self.urgent, self.contradictions
+            ),
+            discovery=self.discovery,
             maintenance=self.maintenance,
-            bundle_export=BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir),
-            bundle_import=BundleImport(*parts, self.ingest, self.clock),
-            close=close,
+            contradictions=self.contradictions,
+            bundle_export=bundle_export,
+            bundle_import=bundle_import,
+            close=close_all,
         )
 
 

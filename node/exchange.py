@@ -16,12 +16,13 @@ from almenara.node.carry_talk import CarryTalk
 from almenara.node.clock import minute_of
 from almenara.node.inflow import Inflow
 from almenara.node.outflow import Outflow
+from almenara.node.repair import SessionRepair
 from almenara.node.transport.errors import TransportError
 from almenara.node.wanting import Answered, Wants
 from almenara.protocol import session as wire
 from almenara.protocol.envelope import envelope_id
 from almenara.protocol.errors import RemoteError
-from almenara.protocol.flow import LANES, Announced, Granted, Wanted
+from almenara.protocol.flow import Announced, Granted, Wanted
 from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
     from almenara.node.deliveries import Deliveries
     from almenara.node.fanout import Fanout
     from almenara.node.keyring import Keyring
+    from almenara.node.log_epoch import LogEpoch
+    from almenara.node.repair import Repairs
     from almenara.node.storage.engine import Store
     from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.link import Link
 
-RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
+KEY_PACKETS = 0  # the lane they all travel in
+RETRY_SECONDS = 60  # what we ask of a peer that broke a rule, or for which our disk has no room now
 
 log = structlog.get_logger()
 
@@ -48,7 +52,7 @@ class Sender(Answered, Protocol):
     def proves(self, tag: bytes) -> bool:
         """Whether it may fill what we keep for a peer that asked us to carry this scope."""
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed: send again later."""
 
 
@@ -101,7 +105,8 @@ class Desk:
     carriage: Carriage
     wants: Wants
     fanout: Fanout
-    log_epoch: bytes
+    log_epoch: LogEpoch
+    repairs: Repairs
 
 
 class Exchange:
@@ -113,7 +118,8 @@ class Exchange:
         self.greeted = False
         self._ahead_min = self._offset_then = 0  # what the peer told of its clock, and how ours stood then
         self._desk, self._link = desk, link
-        self._session = Session(desk.own, self.peer, random_bytes(32), desk.log_epoch)
+        self._log_epoch = desk.log_epoch.value
+        self._session = Session(desk.own, self.peer, random_bytes(32), self._log_epoch)
         self._decoys = random_bytes(DECOY_BYTES)  # the same in each INTEREST: fresh ones would be known by their going
         self._carry = CarryTalk(desk.carriers, desk.carriage, self._session, self.peer, self._say)
         self._inflow = Inflow(self._grant)
@@ -122,15 +128,15 @@ class Exchange:
         )
         self._control: deque[bytes] = deque()  # answers and questions, before any envelope
         self._stirred = asyncio.Event()
-        self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
+        self.repair: SessionRepair | None = None  # from the peer's greeting on
         self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
-        self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
+        self.retry_after = 0  # seconds that whoever hung up asked for before the next session
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        works = (self._write, lambda: self._carry.run(self.ready))
+        works = (self._write, self._repair, lambda: self._carry.run(self.ready))
         tasks = [asyncio.create_task(self._guarded(work)) for work in works]
         try:
             await self._link.send(self._session.hello(self._computer_min()))
@@ -139,8 +145,12 @@ class Exchange:
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
-            with contextlib.suppress(Exception):
-                await self._link.send(self._session.bye(ByeCode.BROKEN_RULE, RETRY_SECONDS))
+            await self._say_bye(ByeCode.BROKEN_RULE)
+        except TransportError:
+            raise
+        except Exception:
+            await self._say_bye(ByeCode.BUSY)  # whatever failed here would fail again if they called at once
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -156,12 +166,23 @@ class Exchange:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
             if not isinstance(error, TransportError):
+                await self._say_bye(ByeCode.BUSY)
                 log.error("session-failed", peer=self.peer.short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             await self._link.close()
 
     async def close(self) -> None:
         """Hang up; `run` then returns."""
         await self._link.close()
+
+    async def rest(self) -> None:
+        """Hang up because we cannot store now; neither side calls again for a while, since all would be sent anew."""
+        await self._say_bye(ByeCode.BUSY)
+        await self._link.close()
+
+    async def _say_bye(self, code: ByeCode) -> None:
+        self.retry_after = RETRY_SECONDS
+        with contextlib.suppress(Exception):
+            await self._link.send(self._session.bye(code, RETRY_SECONDS))
 
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
@@ -181,8 +202,7 @@ class Exchange:
             case wire.Greeted():
                 await self._on_greeting(event)
             case wire.CursorsTold():
-                self._on_cursors(event)
-                await self._begin()
+                await self._begin(event)
             case wire.ScopesProven():
                 self._on_scopes()
             case wire.Pushed():
@@ -195,8 +215,8 @@ class Exchange:
                 await self._on_flow(event)
             case wire.KeysAsked() | wire.KeysTold():
                 await self._on_keys(event)
-            case wire.CarryAsked() | wire.CarryTold():
-                self._carry.hear(event)
+            case wire.RootsTold() | wire.RangesTold() | wire.CarryAsked() | wire.CarryTold():
+                await self._on_talk(event)
             case wire.Left():
                 self.retry_after = event.retry_after
                 await self._link.close()
@@ -205,7 +225,20 @@ class Exchange:
         arrival = Arrival(self, event.lane, event.position, event.envelope)
         self._inflow.see(arrival.envelope_id)
         self._inflow.took(event.lane, event.position, event.envelope)
+        if self.repair is not None:
+            self.repair.arrived()
         await self._desk.intake.submit(arrival)
+
+    async def _on_talk(self, event: wire.RootsTold | wire.RangesTold | wire.CarryAsked | wire.CarryTold) -> None:
+        """What has a conversation of its own beside the envelopes."""
+        if isinstance(event, wire.CarryAsked | wire.CarryTold):
+            self._carry.hear(event)
+        elif self.repair is None:
+            return  # only a peer that has greeted comes so far
+        elif isinstance(event, wire.RootsTold):
+            self.repair.on_roots(event.roots)
+        else:
+            await self.repair.on_ranges(event.ranges)
 
     async def _on_flow(self, event: Announced | Wanted | Granted) -> None:
         match event:
@@ -224,27 +257,35 @@ class Exchange:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
         self._desk.wants.begin(self, self._cursors)
+        self.repair = self._outflow.repair = SessionRepair(
+            self._desk.repairs, self.peer.raw, self._session, self._say, self._outflow.reached, self._stir
+        )
         self.prove()
-        told = {lane: (self.peer_epoch, self._cursors.get(lane, 0)) for lane in range(LANES)}
-        self._say(self._session.cursors(told))
+        self._say(
+            self._session.cursors({lane: (self.peer_epoch, position) for lane, position in self._cursors.items()})
+        )
 
-    def _on_cursors(self, event: wire.CursorsTold) -> None:
-        for lane in range(LANES):
-            epoch, position = event.cursors.get(lane, (b"", 0))
-            self._told[lane] = position if epoch == self._desk.log_epoch else 0
+    async def _begin(self, event: wire.CursorsTold) -> None:
+        """Both sides have greeted: push what lies after the peer's cursors, and what it never acknowledged.
 
-    async def _begin(self) -> None:
-        """Both sides have greeted: push what the peer lacks, and what it never acknowledged."""
+        Without a cursor of the log we have, the rest is left to repair, but for key packets: their tags may be random.
+        """
         async with self._desk.store.read() as tx:
             head = await tx.log.head()
-            unsettled = await tx.deliveries.unsettled(self.peer.raw)
-        self._outflow.begin(self._told, head, unsettled)
+            told = {lane: at for lane, (epoch, at) in event.cursors.items() if epoch == self._log_epoch}
+            reached = {lane: at for lane, at in told.items() if at <= head}
+            again = await tx.deliveries.unsettled(self.peer.raw)
+            if KEY_PACKETS not in reached:
+                again += await tx.log.addressed(self.peer.raw)
+        if len(reached) < len(told):
+            await self._desk.log_epoch.renew()
+        self._outflow.begin(reached, head, again)
         self.ready.set()
         self._stir()
         self.ask()
 
     def _on_scopes(self) -> None:
-        """Tags proven now and not before: what lies before the cursor was never offered, so it is offered now."""
+        """Tags proven now and not before: what lies before the cursor was never offered, so repair looks for it."""
         self._note_proven()
         if self.ready.is_set():
             self.ask()
@@ -289,10 +330,17 @@ class Exchange:
         self._note_proven()
 
     def _note_proven(self) -> None:
-        """A carrier may refuse and grant again: what came in between has to be offered, too."""
+        """A carrier may refuse and grant again: what came in between has to be found, too."""
         before, self._proven = self._proven, self._session.proven
-        self._outflow.proved(self._proven - before, before - self._proven)
+        if self._proven - before and self.repair is not None:
+            self.repair.scopes_proven()
+        self._outflow.rescoped()
         self._stir()
+
+    async def _repair(self) -> None:
+        await self.ready.wait()
+        if self.repair is not None:
+            await self.repair.run()
 
     def ask(self) -> None:
         """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""

@@ -15,16 +15,15 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
-from almenara.node.authoring import object_row
 from almenara.node.clock import MINUTE_MS, minute_of
 from almenara.node.queueing import FairQueue
 from almenara.node.quotas import Quotas
-from almenara.node.storage.rows import AlertRow, EnvelopeRow, ObjectRow, QuarantineRow
+from almenara.node.storage.rows import AlertRow, EnvelopeRow, IdRow, QuarantineRow
 from almenara.node.wanting import HELD, OPENED, OUTCOMES, REFUSED, Wants
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, is_past_life, open_circle, open_packet, parse_outer
 from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
-from almenara.protocol.flow import cost
+from almenara.protocol.flow import LANES, cost
 from almenara.protocol.limits import MINUTES_PER_DAY
 from almenara.protocol.object import (
     Header,
@@ -40,10 +39,13 @@ from almenara.protocol.session import Outcome
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.chainbook import Chainbook
     from almenara.node.circles import Circles
+    from almenara.node.deliveries import Deliveries, Settled
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
+    from almenara.node.receipts import Receipts
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.timekeeper import Timekeeper
     from almenara.node.wanting import Answered
@@ -56,6 +58,9 @@ TAG = slice(4, 20)  # of an envelope's outer bytes
 EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
 BUSY = "busy"  # of an outcome only: nothing is kept
+
+# What may be accepted another day: these ids are not remembered, so that a peer may offer the envelope again.
+_NOT_FOR_GOOD = {Defect.UNKNOWN_KEY, Defect.TOO_LARGE, Defect.PAST_LIFE}
 
 DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
@@ -89,8 +94,12 @@ class Batch:
     objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
     refused: list[QuarantineRow] = field(default_factory=list)
+    refused_ids: list[IdRow] = field(default_factory=list)  # of those refused for good whose outer bytes can be read
     seen: dict[bytes, str] = field(default_factory=dict)
     late: list[bytes] = field(default_factory=list)  # held before, opened now
+    settled: list[Settled] = field(default_factory=list)  # of our own alerts, by a receipt
+    contradicted: bool = False
+    returned: dict[bytes, Received] = field(default_factory=dict)  # alerts of our own, by id, that we had lost
 
 
 class Pool(Protocol):
@@ -105,29 +114,45 @@ class Pool(Protocol):
 class Ingest:
     """The one writer of received envelopes. `carriage` holds what we carry, once wired."""
 
-    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        circles: Circles,
+        chainbook: Chainbook,
+        receipts: Receipts,
+        deliveries: Deliveries,
+        clock: Timekeeper,
+        events: Events,
+    ) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
+        self._chainbook, self._receipts, self._deliveries = chainbook, receipts, deliveries
         self._clock, self._events = clock, events
         self.wants = Wants(store)
         self.carriage: Pool | None = None
         self._quotas = Quotas(clock)
-        self._queue: FairQueue[bytes, Arrival] = FairQueue()
+        self._over_quota: set[bytes] = set()
+        self._queue: FairQueue[bytes, Arrival] = FairQueue(LANES)
         self._waiting: dict[bytes, list[tuple[Answered, int, int]]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
         ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
+        ours = ours or (self.carriage is not None and self._keyring.carries(tag))
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
         # a person read in has none: only sessions have the epoch of a log.
         if arrival.exchange.peer_epoch and not self._quotas.admits(
             peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)
         ):
-            log.info("quota-reached", peer=peer.short)
+            if peer.raw not in self._over_quota:  # once, not for each envelope of a flood
+                self._over_quota.add(peer.raw)
+                log.warning("quota-reached", peer=peer.short, lane=arrival.lane)
             self._answer([arrival], [Outcome.BUSY])
             return
+        self._over_quota.discard(peer.raw)
         self.wants.coming(arrival.envelope_id)
-        await self._queue.put(peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
+        await self._queue.put(arrival.lane, peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
 
     async def run(self) -> None:
         """For ever: take what has come, of every peer in turn, write it, answer."""
@@ -160,8 +185,8 @@ class Ingest:
     @staticmethod
     async def _hang_up(arrivals: list[Arrival], error: Exception) -> None:
         log.error("batch-not-stored", error=type(error).__name__)
-        for exchange in {arrival.exchange for arrival in arrivals}:
-            await exchange.close()
+        for exchange in dict.fromkeys(arrival.exchange for arrival in arrivals):
+            await exchange.rest()
 
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
@@ -184,6 +209,7 @@ class Ingest:
         async with self._circles.change() as tx:
             ids = [arrival.envelope_id for arrival in arrivals]
             known = await tx.log.known(ids)
+            batch.seen.update(dict.fromkeys(await tx.log.refused(ids), REFUSED))
             for found, arrival in zip(ids, arrivals, strict=True):
                 state = known[found][1] if found in known else batch.seen.get(found)
                 state = state or await self._receive(tx, batch, arrival, found)
@@ -207,6 +233,7 @@ class Ingest:
     async def _receive(self, tx: Transaction, batch: Batch, arrival: Arrival, found: bytes) -> str:
         """Judge one new envelope; returns the state it is kept in."""
         source, data = arrival.exchange.peer, arrival.envelope
+        outer = None
         try:
             outer = parse_outer(data)
             self._check_life(outer, batch)
@@ -222,6 +249,8 @@ class Ingest:
             return BUSY
         except ProtocolError as error:
             batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
+            if outer is not None and error.kind not in _NOT_FOR_GOOD:
+                batch.refused_ids.append(IdRow(None, found, outer.tag, outer.cls, outer.created_hour))
             log.info("envelope-refused", peer=source.short, defect=str(error.kind), field=error.field)
             return REFUSED
         batch.rows.append(_envelope_row(outer, data, found, source.raw, state, batch.now))
@@ -283,9 +312,16 @@ class Ingest:
             raise OverQuota
 
     async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
-        if signed.header.type is ObjectType.ALERT:
+        header = signed.header
+        if header.type is ObjectType.ALERT:
             batch.alerts.append(self._alert_row(signed, batch.now))
-        elif not await self._already(tx, signed):
+            if header.author == self._circles.own.raw:
+                batch.returned[header.ref_id] = received
+        elif await self._already(tx, signed):
+            return
+        elif header.type is ObjectType.RECEIPT:
+            batch.settled += await self._receipts.take(tx, signed)
+        else:
             await self._circles.take_object(tx, signed, received.source)
 
     def _alert_row(self, signed: SignedObject, now: int) -> AlertRow:
@@ -306,8 +342,9 @@ class Ingest:
             expires_at=self._end_of(header) * MINUTE_MS,
             body=body,
             body_sha256=sha256(body).digest(),
-            own=False,
+            own=header.author == self._circles.own.raw,  # a copy of our disk was restored, and a peer gives it back
             case_id=None,
+            body_commit=header.body_commit,
         )
 
     def _end_of(self, header: Header) -> int:
@@ -364,20 +401,26 @@ class Ingest:
 
     async def _write(self, tx: Transaction, batch: Batch) -> None:
         await tx.log.append(batch.rows, known=())  # `take` has asked, and made no row of one that is there
-        keys = {(s.header.author, s.header.circle, s.header.incarnation) for s, _ in batch.objects}
-        chains = await tx.chains.get_or_create(sorted(keys))
-        rows: list[ObjectRow] = []
-        heads: dict[int, tuple[int, bytes]] = {}
-        for signed, found in batch.objects:
-            header = signed.header
-            chain_id = chains[header.author, header.circle, header.incarnation]
-            rows.append(object_row(signed, chain_id, found, batch.now))
-            if header.seq > heads.get(chain_id, (-1, b""))[0]:  # of two at one place the first stays
-                heads[chain_id] = (header.seq, signed.hash)
-        await tx.chains.insert_objects(rows)
-        await tx.chains.raise_heads([(chain_id, seq, digest) for chain_id, (seq, digest) in heads.items()])
-        await tx.alerts.insert(batch.alerts)
+        contradicted = await self._chainbook.keep(tx, batch.objects, batch.now)
+        positions = await tx.alerts.insert(batch.alerts)
+        placed = list(zip(batch.alerts, positions, strict=True))
+        again = [row for row, position in placed if position is None]
+        contradicted |= await self._chainbook.revise(tx, batch.objects, again, batch.now)
+        batch.contradicted |= bool(contradicted)
+        for author, alert_id in contradicted:
+            await tx.alerts.mark_forked(author, alert_id)
+        for row in [row for row, position in placed if row.own and position is not None]:
+            await self._take_back(tx, row, batch.returned[row.alert_id])
+        await self._receipts.owe(tx, [signed.header for signed, _ in batch.objects], batch.now)
         await tx.quarantine.add(batch.refused)
+        await tx.log.refuse(batch.refused_ids)
+
+    async def _take_back(self, tx: Transaction, row: AlertRow, received: Received) -> None:
+        """An alert of ours that we had lost: the peer that brought it has it, and whoever said so by receipt."""
+        statement = self._circles.find(row.circle_id).history.find(row.statement_id)
+        others = [node.raw for node in statement.nodes if node != self._circles.own] if statement else []
+        held = {received.source.raw} | await self._receipts.holders(tx, row)
+        await self._deliveries.returned(tx, row.alert_id, received.envelope_id, others=others, held=held)
 
     async def _reconsider(self, tx: Transaction, batch: Batch) -> None:
         """A key, statement or card has come: look again at what waited for it."""
@@ -400,6 +443,8 @@ class Ingest:
             batch.late.append(row.envelope_id)
         await self._write(tx, again)
         batch.alerts.extend(again.alerts)
+        batch.settled.extend(again.settled)
+        batch.contradicted |= again.contradicted
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
@@ -435,7 +480,10 @@ class Ingest:
             for exchange, lane, position in self._waiting.pop(found, []):
                 exchange.acknowledge(lane, [(position, Outcome.STORED)])
         for row in batch.alerts:
-            self._events.publish("inbox", row.alert_id.hex())
+            self._events.publish("delivery" if row.own else "inbox", row.alert_id.hex())
+        self._deliveries.settle(batch.settled)
+        if batch.contradicted:
+            self._events.publish("status")
 
 
 class _undecided_for:  # noqa: N801 - read as a word after `with`; a generator here costs 3 us an alert

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from almenara.node.events import Events
+    from almenara.node.repair import Progress, SessionRepair
     from almenara.node.transport.door import Door
     from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
+HINT_SECONDS = 3600.0  # as long as an announcement stands
+HINTS = 4  # addresses tried for one peer on the local network
 CAP_SECONDS = 1_800.0  # the longest wait between two dials; whoever comes back dials, too
 URGENT_CAP_SECONDS = 300.0  # the same while a critical alert of ours is under way to the peer
 
@@ -42,6 +45,7 @@ class Links:
         self._backoffs: dict[bytes, Backoff] = {}
         self._faults: dict[bytes, Silence] = {}  # why the last dial failed
         self._callers: set[bytes] = set()  # peers that gave no address
+        self._hints: dict[bytes, dict[str, float]] = {}  # peer -> where it was heard, until when that counts
         self._ended: dict[bytes, asyncio.Event] = {}
         self._stay_away: dict[bytes, float] = {}  # peer -> loop time until which it asked us not to call
         self.is_urgent: Callable[[bytes], bool] = lambda _: False
@@ -65,9 +69,28 @@ class Links:
         """The peer's session."""
         return self._live.get(peer)
 
+    def clock_difference(self, peer: bytes) -> int | None:
+        """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
+        exchange = self._live.get(peer)
+        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
+
     def silence(self, peer: bytes) -> Silence:
         """Why no session with the peer is running."""
         return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
+
+    def backlog(self, peer: bytes) -> int:
+        """How many envelopes a peer is still to be pushed because of a repair."""
+        repair = self._repair_of(peer)
+        return repair.backlog if repair else 0
+
+    def progress(self, peer: bytes) -> Progress | None:
+        """How far a repair has come that brings us something from a peer."""
+        repair = self._repair_of(peer)
+        return repair.progress if repair else None
+
+    def _repair_of(self, peer: bytes) -> SessionRepair | None:
+        exchange = self._live.get(peer)
+        return exchange.repair if exchange else None
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""
@@ -78,13 +101,28 @@ class Links:
         self._faults.pop(peer, None)
         if endpoints:
             self._callers.discard(peer)
-            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
         else:
             self._callers.add(peer)
+        if endpoints or peer in self._hints:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+
+    def hint(self, peer: bytes, endpoint: str) -> None:
+        """A verified peer may be at this address of the local network for the next hour: dial it there too, soon."""
+        now = asyncio.get_running_loop().time()
+        known = {at: until for at, until in self._hints.get(peer, {}).items() if until > now}
+        if len(known) < HINTS:  # whoever floods the network with liars does not push out the address heard before
+            known.setdefault(endpoint, now + HINT_SECONDS)
+        self._hints[peer] = known
+        if peer not in self._tasks:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, ()))
+        elif peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
 
     async def drop(self, peer: bytes) -> None:
         """End trust: the pin goes, a live link is cut at once, nobody dials any more."""
         self._door.unpin(peer)
+        self._hints.pop(peer, None)
         task = self._tasks.pop(peer, None)
         if task is not None:
             task.cancel()
@@ -149,7 +187,8 @@ class Links:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
             if exchange.retry_after:
-                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
+                wait = min(exchange.retry_after, URGENT_CAP_SECONDS)
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + wait
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:
@@ -187,12 +226,18 @@ class Links:
     def _asked_to_wait(self, peer: bytes) -> float:
         return max(0.0, self._stay_away.get(peer, 0.0) - asyncio.get_running_loop().time())
 
+    def _hinted(self, peer: bytes) -> tuple[str, ...]:
+        now = asyncio.get_running_loop().time()
+        return tuple(at for at, until in self._hints.get(peer, {}).items() if until > now)
+
     async def _dial_once(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
-        for endpoint in endpoints:
+        hinted = self._hinted(peer)
+        for endpoint in (*hinted, *endpoints):
             try:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
-                self._faults[peer] = FAULTS[error.fault]
+                if endpoint not in hinted:  # anybody can say anything on a local network
+                    self._faults[peer] = FAULTS[error.fault]
             except EndpointMalformed:
                 self._faults[peer] = NO_ADDRESS
             except (TransportError, OSError) as error:  # of ours: no pin, no file with our certificate

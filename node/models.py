@@ -29,6 +29,8 @@ class NodeProblem(Model):
     code: str
     node_id: str | None = None
     name: str | None = None
+    circle_id: str | None = None
+    circle: str | None = None
     reason: str
     next: str
 
@@ -50,6 +52,13 @@ class PeerCount(Model):
     connected: int
 
 
+class CatchingUp(Model):
+    """A repair that is bringing what was missed: how many envelopes, and how many of them have come."""
+
+    expected: int
+    received: int
+
+
 class Status(Model):
     """`almenara status`."""
 
@@ -61,6 +70,8 @@ class Status(Model):
     panel: str
     peers: PeerCount = PeerCount(verified=0, connected=0)
     alerts_held: int = 0
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     problems: list[NodeProblem] = []
     clock: Clock | None = None
 
@@ -85,11 +96,41 @@ class Peer(Model):
     state: PeerState
     code: str = ""
     connected: bool = False
-    last_contact_at: str | None = None
+    last_contact_at: str | None = None  # now, while connected
+    clock_difference_minutes: int | None = None  # while connected: theirs is so far ahead of ours, or behind where < 0
+    backlog: int = 0
+    catching_up: CatchingUp | None = None
     verified_at: str | None = None
     verified_by: str | None = None
     reason: str = ""
     next: str = ""
+
+
+DISCOVERY_MINUTES = 60  # longest at a time: whoever asked is still there, and the names change every hour anyway
+
+
+class Neighbour(Model):
+    """A peer that was heard on the local network."""
+
+    node_id: str
+    name: str
+    connected: bool
+
+
+class Discovery(Model):
+    """`almenara discover`: whether we look for neighbours, until when, and whom we heard.
+
+    `until` is absent where the configuration has switched it on; `interfaces` are
+    those in use, or that would be; `announces` is false where our port is not open there, so that we
+    only listen; `others` counts nodes we are not paired with.
+    """
+
+    on: bool
+    until: str | None = None
+    interfaces: list[str]
+    announces: bool
+    found: list[Neighbour]
+    others: int
 
 
 class Peers(Model):
@@ -365,11 +406,19 @@ class Delivery(Model):
     next: str = ""
 
 
+class Version(Model):
+    """What the author also said under the same id, or in the same place of its record."""
+
+    view: dict[str, Any]
+    received_at: str
+
+
 class AlertDetail(Alert):
-    """`alert show`: recipients are there for our own alerts only."""
+    """`alert show`: recipients are there for our own alerts only, versions where the author contradicts itself."""
 
     case_id: str | None = None
     recipients: list[Delivery] | None = None
+    versions: list[Version] | None = None
 
 
 class Inbox(Model):
@@ -383,6 +432,29 @@ class Sent(Model):
     """Our own alerts, newest first."""
 
     alerts: list[AlertDetail]
+
+
+class Fork(Model):
+    """Two of one author's where there may be one: headers in one place (`seq`), or bodies of one revision."""
+
+    author: Author
+    circle_id: str
+    circle: str
+    kind: Literal["seq", "revision"]
+    alert_id: str | None = None
+    found_at: str
+
+
+class Forks(Model):
+    """`almenara forks`."""
+
+    forks: list[Fork]
+
+
+class ForksSettled(Model):
+    """`almenara forks settle`: how many contradictions of our own were settled."""
+
+    settled: int
 
 
 RoleName = Literal["admin", "case worker", "viewer"]

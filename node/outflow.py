@@ -1,7 +1,7 @@
 """What one peer is offered, frame by frame: the critical lane first at every frame, as far as credit goes (DESIGN §6).
 
 Fed from the log after the peer's cursor. What the cursor went past is offered again where it must be: our own envelopes
-without an answer, scopes proven late, what was announced and is asked for, and what the peer had no room for.
+without an answer, what repair found, what was announced and is asked for, and what the peer had no room for.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from almenara.protocol.limits import SMALL
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from almenara.crypto.identity import NodeId
     from almenara.node.deliveries import Deliveries
     from almenara.node.fanout import Fanout
     from almenara.node.inflow import Inflow
+    from almenara.node.repair import SessionRepair
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import LoggedRow
     from almenara.protocol.session import Acked, Session
@@ -67,20 +68,22 @@ class Outflow:
         self._parts: deque[tuple[int, int, bytes]] = deque()  # of the one routine envelope that is under way in parts
         self._in_flight: dict[tuple[int, int], Flight] = {}
         self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
-        self._fresh: set[bytes] = set()  # tags proven since we last looked
-        self._lost: set[bytes] = set()  # tags proven no more: what comes under them meanwhile is gone by
-        self._backfill: list[tuple[bytes, int]] = []  # (tag, position reached): scopes proven after we went by
+        self.repair: SessionRepair | None = None  # what it found is pushed when nothing else is to be said
         self._busy: dict[int, int] = {}  # lane -> lowest position that the peer had no room for
         self._timer: asyncio.TimerHandle | None = None
         self.srtt = 0.0  # seconds from a push to its answer, smoothed; 0 before the first
 
     # what changes
 
-    def begin(self, told: Mapping[int, int], head: int, unsettled: Sequence[bytes]) -> None:
-        """Both sides have told their cursors: go on from there, with our own unanswered envelopes first."""
-        self._read = [told.get(lane, 0) for lane in range(LANES)]
+    def begin(self, told: Mapping[int, int], head: int, again: Sequence[bytes]) -> None:
+        """Both sides have told their cursors: go on from there, or where there is none from the end of our log.
+
+        `again` are owed whatever a comparison finds: what the peer never answered, and keys for it.
+        """
+        self._read = [told.get(lane, head) for lane in range(LANES)]
         self._head, self._begun = head, True
-        self._asked.extend(unsettled)
+        if self.repair is not None:
+            self.repair.push_again(again, dict(enumerate(self._read)))
 
     def close(self) -> None:
         """The session is over."""
@@ -91,15 +94,17 @@ class Outflow:
         """The log has grown."""
         self._dry = [False] * LANES
 
-    def proved(self, fresh: frozenset[bytes], lost: frozenset[bytes]) -> None:
-        """Scopes were proven that were not before, others no more; rows that were read may be out of scope now."""
-        self._fresh |= fresh
-        self._lost |= lost
+    def rescoped(self) -> None:
+        """Scopes are proven that were not before, or others no more: rows that were read may be out of scope now."""
         for lane, rows in enumerate(self._rows):
             if rows:
                 self._read[lane] = rows[0].position - 1
                 rows.clear()
         self.grown()
+
+    def reached(self) -> tuple[dict[int, int], Collection[tuple[int, int]]]:
+        """How far each lane was offered, and what is under way: the peer gets that without a repair."""
+        return {lane: self._passed(lane) for lane in range(LANES)}, self._in_flight
 
     def offer(self, envelope_ids: Sequence[bytes]) -> None:
         """Push these, whatever fan-out says, unless they are under way."""
@@ -161,6 +166,8 @@ class Outflow:
                 frame = await self._next_in(lane)
                 if frame is not None:
                     return frame
+            if self._asked and not any(self._forced):
+                continue
             if any(self._forced) or any(self._rows) or not await self._go_back():
                 return None
 
@@ -256,36 +263,20 @@ class Outflow:
         self._force(rows)
 
     async def _go_back(self) -> bool:
-        """Scopes proven late, a page at a time; whether there was anything to look at."""
-        await self._note_fresh()
-        if not self._backfill:
+        """What repair found, a page at a time; whether there was anything to look at."""
+        found = await self.repair.next_ids(READ[ROUTINE]) if self.repair is not None else []
+        if not found:
             return False
-        tag, after = self._backfill.pop(0)
         async with self._store.read() as tx:
-            rows = await tx.log.of_tag(tag, after=after, limit=READ[ROUTINE])
-        if rows:
-            self._backfill.insert(0, (tag, rows[-1].position))
-            self._force([row for row in rows if not self._skips(row)])
-            return True
-        async with self._store.write() as tx:
-            await tx.log.put_peer_scopes(self._peer.raw, [tag])
+            rows = await tx.log.of_ids(found)
+        order = {envelope_id: place for place, envelope_id in enumerate(found)}
+        self._force([row for row in sorted(rows, key=lambda row: order[row.envelope_id]) if not self._skips(row)])
         return True
-
-    async def _note_fresh(self) -> None:
-        if self._lost:
-            lost, self._lost = self._lost, set()
-            async with self._store.write() as tx:
-                await tx.log.drop_peer_scopes(self._peer.raw, lost)
-        if self._fresh:
-            fresh, self._fresh = self._fresh, set()
-            async with self._store.read() as tx:
-                known = await tx.log.peer_scopes(self._peer.raw)
-            self._backfill.extend((tag, 0) for tag in sorted(fresh - known))
 
     def _force(self, rows: Sequence[LoggedRow]) -> None:
         for row in rows:
             passed = row.position <= self._passed(row.lane)
-            if passed and row.source != self._peer.raw and not self._pushed(row):
+            if passed and not self._pushed(row):
                 self._forced[row.lane].append(row)
 
     def _passed(self, lane: int) -> int:

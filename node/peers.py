@@ -11,7 +11,7 @@ from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
-from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, Silence, of_caller
+from almenara.node.silence import CALLS_US, CHECK_LINE, FAULTS, NO_ADDRESS, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
@@ -53,6 +53,7 @@ SET_ADVERTISE = N_(
 )
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
+USE_AGAIN = N_("Check that their node runs and can be reached, then use the invitation again.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
 NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
@@ -114,7 +115,8 @@ class Peers:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
         except Unreachable as error:
             found = FAULTS[error.fault]
-            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=found.next) from None
+            next_step = USE_AGAIN if found.next == CHECK_LINE else found.next  # nothing tries again by itself
+            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
         except EndpointMalformed:
             raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
         return await self._joined(code)
@@ -357,7 +359,10 @@ class Peers:
             state=row.state,
             code=row.code,
             connected=connected,
-            last_contact_at=rfc3339(row.last_contact_at) or None,
+            last_contact_at=rfc3339(self._clock() if connected else row.last_contact_at) or None,
+            clock_difference_minutes=self._links.clock_difference(row.node_id),
+            backlog=self._links.backlog(row.node_id),
+            catching_up=self._catching_up(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
             verified_by=row.verified_by or None,
             reason=reason,
@@ -370,6 +375,10 @@ class Peers:
         if silence is not CALLS_US:
             return silence
         return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
+
+    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
+        found = self._links.progress(node_id)
+        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
 
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))

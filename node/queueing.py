@@ -1,4 +1,4 @@
-"""A queue in which every peer gets its turn, so that one who floods delays only itself (DESIGN §6)."""
+"""A queue in which what is critical goes first and peers take turns: who floods delays only itself (DESIGN §6)."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ V = TypeVar("V")
 
 
 class FairQueue(Generic[K, V]):
-    """One queue for each key, bounded in weight, served in turn; weight counts until the batch is dealt out."""
+    """One queue for each key and lane, bounded in weight by key; a lower lane goes first, within it keys take turns."""
 
-    def __init__(self) -> None:
-        self._queues: OrderedDict[K, deque[tuple[V, int]]] = OrderedDict()
+    def __init__(self, lanes: int) -> None:
+        self._lanes: list[OrderedDict[K, deque[tuple[V, int]]]] = [OrderedDict() for _ in range(lanes)]
         self._weights: Counter[K] = Counter()
         self._some, self._room = asyncio.Event(), asyncio.Event()
 
-    async def put(self, key: K, value: V, weight: int, most: int) -> None:
+    async def put(self, lane: int, key: K, value: V, weight: int, most: int) -> None:
         """Queue one; waits while `most` or more is queued for this key."""
         while self._weights[key] >= most:
             self._room.clear()
             await self._room.wait()
         self._weights[key] += weight
-        self._queues.setdefault(key, deque()).append((value, weight))
+        self._lanes[lane].setdefault(key, deque()).append((value, weight))
         self._some.set()
 
     async def take(self, limit: int) -> list[V]:
-        """Wait for one, then take up to `limit`, one of each key in turn; each key's stay in order."""
-        while not self._queues:
+        """Wait for one, then take up to `limit`: of each lane one of each key in turn; each key's stay in order."""
+        while not any(self._lanes):
             self._some.clear()
             await self._some.wait()
         taken: list[V] = []
-        while self._queues and len(taken) < limit:
-            key, queue = self._queues.popitem(last=False)
-            value, weight = queue.popleft()
-            self._weights[key] -= weight
-            taken.append(value)
-            if queue:
-                self._queues[key] = queue
-            else:
-                del self._weights[key]
+        for queues in self._lanes:
+            while queues and len(taken) < limit:
+                key, queue = queues.popitem(last=False)
+                value, weight = queue.popleft()
+                self._weights[key] -= weight
+                taken.append(value)
+                if queue:
+                    queues[key] = queue
+        self._weights += Counter()  # drops those with nothing queued
         self._room.set()
         return taken
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return sum(len(queue) for queues in self._lanes for queue in queues.values())

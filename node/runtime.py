@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from almenara.node.carriage import Carriage
     from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
+    from almenara.node.contradictions import Contradictions
+    from almenara.node.discovery import Discovery
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -39,7 +41,9 @@ class Runtime:
     sharing: Sharing
     readings: Readings
     health: Health
+    discovery: Discovery
     maintenance: Maintenance
     bundle_export: BundleExport
     bundle_import: BundleImport
+    contradictions: Contradictions
     close: Callable[[], Awaitable[None]]

@@ -225,6 +225,23 @@ class Service:
         await self._audit(actor, "confirm peer", node_id)
         return changed
 
+    @_for(ALL)
+    async def discovery(self, actor: Actor) -> models.Discovery:
+        """Whether we look for neighbours on the local network, and whom we heard."""
+        return self._open.discovery.state()
+
+    @_for(ADMIN)
+    async def discover(self, actor: Actor, minutes: int) -> models.Discovery:
+        """Look for neighbours for so many minutes; whoever is around sees that a node is here."""
+        found = await self._open.discovery.look(minutes)
+        await self._audit(actor, "discover")
+        return found
+
+    @_for(ADMIN)
+    async def stop_discovery(self, actor: Actor) -> models.Discovery:
+        """Fall silent now."""
+        return await self._open.discovery.stop()
+
     @_for(ADMIN)
     async def remove_peer(self, actor: Actor, node_id: str) -> models.PeerChanged:
         """Cut the link now, and re-key the circles where we are steward."""
@@ -405,6 +422,21 @@ class Service:
     async def sent(self, actor: Actor) -> models.Sent:
         """Our own alerts, newest first."""
         return await self._open.readings.sent()
+
+    @_for(ALL)
+    async def forks(self, actor: Actor) -> models.Forks:
+        """Where authors contradict themselves, us included."""
+        return await self._open.contradictions.show()
+
+    @_for(ADMIN)
+    async def settle_forks(self, actor: Actor) -> models.ForksSettled:
+        """Both versions were ours: sending goes on, as a chain of its own."""
+        runtime = self._open
+        async with runtime.store.write() as tx:
+            settled = await runtime.contradictions.settle(tx)
+            await tx.audit.add(runtime.clock(), actor.name, "settle forks", "")
+        self.events.publish("status")
+        return models.ForksSettled(settled=settled)
 
     # inside
 

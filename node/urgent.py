@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from almenara.crypto.identity import NodeId
 from almenara.node.clock import SECOND_MS
@@ -78,9 +77,9 @@ class Urgent:
             await self._some.wait()
             try:
                 await self._take_new()
-            except (SQLAlchemyError, OSError) as error:
-                log.error("urgent-not-read", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
-            self.look()
+                self.look()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look must still come
+                log.error("urgent-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             if not self._sent and not self._new:
                 self._some.clear()
             await asyncio.sleep(LOOK_SECONDS)
@@ -111,7 +110,7 @@ class Urgent:
             if sent.late:
                 self._give_to_others(found, sent)
         if self.late() != before:
-            log.info("critical-alerts-late", recipients=len(self.late()))
+            log.info("critical-alerts-late", count=len(self.late()))
             self._events.publish("status")
 
     def _rto(self, node: bytes) -> float:

@@ -126,7 +126,8 @@ class Wants:
 
     def _miss(self, exchange: Announcer, lane: int, position: int, found: bytes) -> None:
         missing = self._missing.setdefault(found, Missing())
-        if exchange in missing.places:  # one envelope at two positions of one log: no honest node has that
+        # Announced anew after *busy* it may be asked for again; at two positions of one log no honest node has it.
+        if missing.places.get(exchange, (lane, position)) != (lane, position) or exchange in missing.unasked:
             return
         missing.places[exchange] = (lane, position)
         missing.unasked.append(exchange)
@@ -192,7 +193,10 @@ class Wants:
         written = loop.time()
         while True:
             await self._some.wait()
-            self.ask(loop.time())
+            try:
+                self.ask(loop.time())
+            except Exception as error:  # noqa: BLE001 - whatever it was, what is due next must still be asked for
+                log.error("want-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             if self._risen and loop.time() - written >= WRITE_SECONDS:
                 await self._write_safely()
                 written = loop.time()

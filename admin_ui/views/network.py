@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from almenara.node import models
 
 HERE = ("invited", "accepted", "active")  # of circles and members alike (SCHEMAS §4)
+DISCOVERY_MINUTES = 10
 ORDER = ("unconfirmed", "waiting", "blocked", "verified", "removed")  # what waits for somebody comes first
 
 
@@ -33,6 +34,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         circle_states=CIRCLE,
         kinds=PEER_KIND,
         carrying=await visit.service.carrying(visit.actor),
+        discovery=await visit.service.discovery(visit.actor),
     )
 
 
@@ -43,6 +45,18 @@ async def carrying(visit: Visit) -> web.StreamResponse:
         raise Problem(Kind.WRONG_TYPE, field="quota_mb", expected=f"0–{MAX_QUOTA_MB}")
     await visit.service.set_carry_quota(visit.actor, visit.request.match_info["node_id"], int(written))
     return visit.go("/network", "quota-set" if int(written) else "carrying-stopped")
+
+
+async def discover(visit: Visit) -> web.StreamResponse:
+    """Look for neighbours for ten minutes."""
+    await visit.service.discover(visit.actor, DISCOVERY_MINUTES)
+    return visit.go("/network", "discovery-on")
+
+
+async def stop_discovery(visit: Visit) -> web.StreamResponse:
+    """Fall silent."""
+    await visit.service.stop_discovery(visit.actor)
+    return visit.go("/network", "discovery-off")
 
 
 async def peer(visit: Visit) -> web.StreamResponse:
@@ -96,6 +110,8 @@ def in_common(circles: list[models.Circle], node_id: str) -> list[models.Circle]
 ROUTES = (
     Route("GET", "/network", show, Who.CASE_WORKER),
     Route("POST", "/network/carrying/{node_id}", carrying, Who.ADMIN),
+    Route("POST", "/network/discovery", discover, Who.ADMIN),
+    Route("POST", "/network/discovery/stop", stop_discovery, Who.ADMIN),
     Route("GET", "/network/peers/{node_id}", peer, Who.CASE_WORKER),
     Route("POST", "/network/peers/{node_id}/confirm", confirm, Who.ADMIN),
     Route("POST", "/network/peers/{node_id}/remove", remove, Who.ADMIN),

@@ -26,11 +26,13 @@ COMMANDS = {  # name -> (module, help)
     "invite": ("peers", "Invite another organisation to pair"),
     "pair": ("peers", "Use an invitation"),
     "peers": ("peers", "List, confirm and remove peers"),
+    "discover": ("discover", "Look for peers on the local network"),
     "circle": ("circle", "Found, join and leave circles"),
     "case": ("case", "Keep cases; they never leave the node"),
     "alert": ("alert", "Preview, send and follow alerts"),
     "inbox": ("alert", "List others' alerts"),
     "bundle": ("bundle", "Carry alerts on a stick, where there is no network"),
+    "forks": ("forks", "Where authors contradict themselves, us included"),
     "schema": ("schema", "Print a JSON Schema"),
     "demo": ("demo", "Three nodes on this machine, from pairing to alerts"),
 }

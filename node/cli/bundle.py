@@ -92,25 +92,33 @@ def _write_whole(home: Path, file: Path, asked: dict[str, str]) -> Mapping[str, 
 
 
 @bundle.command("import")
-@click.argument("file", type=click.File("rb"), metavar="FILE.almb")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.almb")
 @_passphrase_file
 @common
-def import_(home: Path, file: BinaryIO, passphrase_file: Path | None, as_json: bool) -> int:
+def import_(home: Path, file: Path, passphrase_file: Path | None, as_json: bool) -> int:
     """Take in the envelopes of FILE.almb. It can be done again: nothing is taken twice.
 
     Of a damaged file everything before the damage is taken; the command then exits 1.
     """
-    start = file.read(len(UNDER_A_PASSPHRASE))
-    file.seek(0)
-    locked = start == UNDER_A_PASSPHRASE
-    headers = {PASSPHRASE_HEADER: _in_base64(_asked_for(passphrase_file, confirm=False))} if locked else {}
-    length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
-    told = ask(home, "POST", "bundles", "import", body=file, headers=headers | length, patience=FILE_PATIENCE_S)
+    try:
+        with file.open("rb") as data:
+            told = _give(home, data, passphrase_file)
+    except OSError as error:
+        raise click.FileError(str(file), error.strerror or "it cannot be read") from None
     emit(told, as_json, "imported bundle")
     if told["complete"]:
         return Exit.DONE
     say(line({"title": told["reason"], "next": told["next"]}))
     return Exit.REFUSED
+
+
+def _give(home: Path, file: BinaryIO, passphrase_file: Path | None) -> dict[str, Any]:
+    """Hand the file to the node, with a passphrase where it begins like one that needs it."""
+    locked = file.read(len(UNDER_A_PASSPHRASE)) == UNDER_A_PASSPHRASE
+    file.seek(0)
+    headers = {PASSPHRASE_HEADER: _in_base64(_asked_for(passphrase_file, confirm=False))} if locked else {}
+    length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
+    return ask(home, "POST", "bundles", "import", body=file, headers=headers | length, patience=FILE_PATIENCE_S)
 
 
 def _in_base64(passphrase: str) -> str:

@@ -61,11 +61,21 @@ def _object(told: Told) -> RenderableType:
 
 def _status(told: Told) -> RenderableType:
     peers = told.get("peers", {})
-    flat = {name: value for name, value in told.items() if name not in {"peers", "problems"}}
+    apart = {"peers", "problems", "backlog", "catching_up"}
+    flat = {name: value for name, value in told.items() if name not in apart}
     flat["peers"] = f"{peers.get('connected', 0)} of {peers.get('verified', 0)} connected"
+    flat |= _repair(told)
     columns = ("name", "reason", "next")
     problems = _rows(("about", "why", "what to do"), (_picked(p, *columns) for p in told.get("problems", [])), "")
     return Group(_object(flat), problems)
+
+
+def _repair(told: Told) -> Told:
+    """What a repair brings here and takes there, where there is one."""
+    coming = told.get("catching_up")
+    here = {"catching up": f"{coming['received']} of {coming['expected']} have come"} if coming else {}
+    there = {"still to send": told["backlog"]} if told.get("backlog") else {}
+    return here | there
 
 
 def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> RenderableType:
@@ -77,9 +87,22 @@ def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> Rende
 
 
 def _peers(told: Told) -> RenderableType:
-    columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
-    blocks = ([(name.replace("_", " "), peer.get(name)) for name in columns] for peer in told["peers"])
+    columns = (
+        "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
+    )  # fmt: skip
+    blocks = (
+        [*((name.replace("_", " "), peer.get(name)) for name in columns), *_repair(peer).items()]
+        for peer in told["peers"]
+    )
     return _blocks(blocks, "No peers yet: almenara invite")
+
+
+def _discovery(told: Told) -> RenderableType:
+    state = [("looks for neighbours", told["on"]), ("until", told.get("until")), ("on", told["interfaces"])]
+    heard = (_picked(one, "name", "connected", "node_id") for one in told["found"])
+    others = f"{told['others']} more that we are not paired with" if told["others"] else ""
+    none = "No peer heard yet." if told["on"] else ""
+    return Group(_pairs(state), _rows(("name", "connected", "node_id"), heard, none), Text(others))
 
 
 def _circle(told: Told) -> RenderableType:
@@ -129,6 +152,11 @@ def _inbox(told: Told) -> RenderableType:
     return _rows(columns, rows, "Nothing came.")
 
 
+def _forks(told: Told) -> RenderableType:
+    rows = ([one["author"]["name"], *_picked(one, "circle", "kind", "found_at", "alert_id")] for one in told["forks"])
+    return _rows(("author", "circle", "kind", "found", "alert_id"), rows, "Nobody contradicts itself.")
+
+
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
@@ -162,15 +190,17 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "status": _status,
     "peers": _peers,
     "circles": _circles,
+    "discovery": _discovery,
     "cases": _cases,
     "imported": _imported,
     "bundle": _object,
     "imported bundle": _object,
     "inbox": _inbox,
+    "forks": _forks,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
     "carriers": _carriers,
     "carrying": _carrying,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock", "settled"), _object),
 }

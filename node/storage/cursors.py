@@ -1,18 +1,12 @@
-"""How far each peer has come in our log and we in theirs, and which scopes each peer was offered."""
+"""How far each peer has come in our log and we in theirs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from sqlalchemy import select
 
 from almenara.node.storage import schema
 from almenara.node.storage.meta import Counted
 from almenara.node.storage.repository import Shape
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +18,8 @@ class _CursorRow:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class _ScopeRow:
-    node_id: bytes
-    tag: bytes
-
-
 _CURSOR = Shape(_CursorRow, schema.cursors)
-_SCOPE = Shape(_ScopeRow, schema.peer_scopes)
-_cursor, _scope = schema.cursors.c, schema.peer_scopes.c
+_cursor = schema.cursors.c
 _IN, _OUT = "incoming", "outgoing"
 
 
@@ -64,18 +51,3 @@ class Cursors(Counted):
     async def _cursors(self, node_id: bytes, direction: str) -> list[_CursorRow]:
         where = (_cursor.node_id == node_id, _cursor.direction == direction)
         return await self._rows(_CURSOR, _CURSOR.select().where(*where))
-
-    async def peer_scopes(self, node_id: bytes) -> set[bytes]:
-        """Tags that were offered to a peer from the log's beginning."""
-        return set(await self._values(select(_scope.tag).where(_scope.node_id == node_id)))
-
-    async def put_peer_scopes(self, node_id: bytes, tags: Collection[bytes]) -> None:
-        await self._add(_SCOPE, [_ScopeRow(node_id, tag) for tag in tags])
-
-    async def drop_peer_scopes(self, node_id: bytes, tags: Collection[bytes]) -> None:
-        """Offer these from the log's beginning when they are proven again."""
-        await self._delete(schema.peer_scopes, _scope.node_id == node_id, _scope.tag.in_(list(tags)))
-
-    async def prune_peer_scopes(self, keep: Collection[bytes]) -> int:
-        """Forget tags of weeks gone by: all but these; returns how many rows."""
-        return await self._delete(schema.peer_scopes, _scope.tag.not_in(list(keep)))

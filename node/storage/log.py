@@ -5,15 +5,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, union
+from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, func, or_, select, union
 
 from almenara.node.clock import HOUR_MS
 from almenara.node.storage import schema
 from almenara.node.storage.bulk import BulkInsert, BulkSelect
-from almenara.node.storage.cursors import Cursors
+from almenara.node.storage.ids import Ids
 from almenara.node.storage.repository import Shape
 from almenara.node.storage.rows import EnvelopeRow, LoggedRow, Place
-from almenara.protocol.envelope import CLASS_DAYS
+from almenara.protocol.limits import CLASS_DAYS, HOURS_PER_DAY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -37,8 +37,8 @@ _insert = BulkInsert(_ENVELOPE)
 _known = BulkSelect(_log.envelope_id, _log.envelope_id, _log.position, _log.state)
 
 
-class Log(Cursors):
-    """Envelopes and cursors in them."""
+class Log(Ids):
+    """Envelopes, their ids, and cursors in them."""
 
     __slots__ = ()
 
@@ -74,11 +74,6 @@ class Log(Cursors):
             rows = await self._connection.execute(_next_for(len(names)), values | names)
             found |= {row[0]: LoggedRow(*row) for row in rows}
         return [found[position] for position in sorted(found)[:limit]]
-
-    async def of_tag(self, tag: bytes, *, after: int, limit: int) -> list[LoggedRow]:
-        """Under one tag in both lanes, by position."""
-        found = await self._connection.execute(_OF_TAG, {"tag": tag, "after": after, "limit": limit})
-        return [LoggedRow(*row) for row in found]
 
     async def of_ids(self, ids: Collection[bytes]) -> list[LoggedRow]:
         """These envelopes, by position."""
@@ -124,12 +119,18 @@ class Log(Cursors):
 
     async def delete_past_life(self, now_ms: int) -> int:
         """Delete what is past its class's life and the grace after it; returns how many."""
-        hour = now_ms // HOUR_MS
-        old = [
-            and_(_log.cls == cls, _log.created_hour < hour - days * 24 - GRACE_HOURS)
+        await self._delete(schema.refused, _past_life(schema.refused, now_ms))
+        return await self._delete(schema.log, _past_life(schema.log, now_ms))
+
+
+def _past_life(table: Table, now_ms: int) -> ColumnElement[bool]:
+    hour = now_ms // HOUR_MS
+    return or_(
+        *(
+            and_(table.c.cls == cls, table.c.created_hour < hour - days * HOURS_PER_DAY - GRACE_HOURS)
             for cls, days in enumerate(CLASS_DAYS)
-        ]
-        return await self._delete(schema.log, or_(*old))
+        )
+    )
 
 
 def _parts(tags: list[bytes]) -> list[list[bytes]]:
@@ -156,6 +157,3 @@ def _next_for(tags: int) -> Select[Any]:
     lane, source = _log.lane == bindparam("lane"), _log.source != bindparam("source")
     addressed = _walk(_log.recipient == bindparam("recipient"), schema.ADDRESSED, lane, source)
     return _first_of([addressed, *[_walk(_log.tag == bindparam(f"tag_{n}"), lane, source) for n in range(tags)]])
-
-
-_OF_TAG = _first_of([_walk(_log.tag == bindparam("tag"), _log.lane == lane) for lane in LANES])

@@ -15,13 +15,13 @@ from almenara.node.transport.errors import DialFault, NotPinned, Unreachable
 from almenara.node.transport.link import (
     CLOSE_SECONDS,
     FRAME_CAP,
-    HEARTBEAT_SECONDS,
     PAIRING_CAP,
     PAIRING_PATH,
     SESSION_PATH,
     SUBPROTOCOL,
     Link,
     PairingChannel,
+    heartbeat,
 )
 from almenara.node.transport.onion import is_onion
 from almenara.node.transport.proxy import PROXY_ERRORS, ThroughProxy, proxy_fault
@@ -93,7 +93,7 @@ class Dialer:
                     url,
                     protocols=(SUBPROTOCOL,),
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
-                    heartbeat=HEARTBEAT_SECONDS,
+                    heartbeat=heartbeat(),
                     max_msg_size=max_bytes,
                     compress=0,
                     ssl=context,

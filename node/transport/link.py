@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from random import SystemRandom
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMessage, WSMsgType
@@ -24,7 +25,8 @@ SESSION_PATH = "/almenara/1/session"
 PAIRING_PATH = "/almenara/1/pair"
 SUBPROTOCOL = "almenara.1"
 
-HEARTBEAT_SECONDS = 25.0  # below the shortest idle time-out of home routers and mobile carriers, 30 s
+HEARTBEAT_SECONDS = 25.0  # with its spread not above the shortest idle time-out of routers and carriers, 30 s
+HEARTBEAT_SPREAD = 0.2  # each connection has its own beat, so that links are not told, or joined, by a common one
 CLOSE_SECONDS = 2.0  # how long an orderly close waits for the other side to say the same
 SEND_SECONDS = 120.0  # one frame at 10 kbit/s, the slowest line worth keeping, takes 66 s
 
@@ -34,6 +36,11 @@ PAIRING_CAP = MAX_PAIRING_MESSAGE + 1
 
 Websocket = ClientWebSocketResponse | WebSocketResponse
 _ORDERLY = (None, 0, WSCloseCode.OK, WSCloseCode.GOING_AWAY)
+
+
+def heartbeat() -> float:
+    """Draw the seconds after which a silent line is asked whether it lives; half as long later it is given up."""
+    return HEARTBEAT_SECONDS * SystemRandom().uniform(1 - HEARTBEAT_SPREAD, 1 + HEARTBEAT_SPREAD)
 
 
 class Channel:

@@ -132,6 +132,20 @@ async def test_a_broken_form_is_refused(panel: Panel) -> None:
             assert answer.status in {400, 403}
 
 
+async def test_a_form_that_is_cut_inside_the_file_gives_what_came(panel: Panel) -> None:
+    visitor = await panel.person("admin")
+    data = await made(panel.service, passphrase=PASSPHRASE)
+    fields = {"csrf": visitor.token, "file_passphrase": PASSPHRASE}
+    form = "".join(f'--x\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields.items())
+    file = '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
+    headers = {"Origin": visitor.url, "Cookie": cookies, "Content-Type": "multipart/form-data; boundary=x"}
+    body = (form + file).encode() + data[:1000]
+    async with visitor.http.post(f"{visitor.url}{PAGE}/import", data=body, headers=headers) as answer:
+        assert answer.status == 400
+        assert "The file ends too early." in await answer.text()
+
+
 async def test_only_an_admin_sees_it(panel: Panel) -> None:
     for role in ("case worker", "viewer"):
         visitor = await panel.person(role)  # type: ignore[arg-type] # a role of the table

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import structlog
 
-from tests.bench import holding, receiving
+from tests.bench import flow, holding, receiving, repair
 from tests.bench.latency import Watch, latency
 from tests.bench.machine import cores, load, machine_line
 from tests.bench.receiver import Receiver
@@ -27,13 +27,15 @@ LATENCIES = ((10, 20), (100, 5))  # alerts a second, for so many seconds
 @click.option("--held", default=100_000, show_default=True, help="Alerts to hold")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of receiving, of each kind")
 @click.option("--count", default=4_000, show_default=True, help="Alerts in a round")
+@click.option("--flow", "only_flow", is_flag=True, help="Only fan-out, lanes and flood")
 @click.option("--settle", default=60.0, show_default=True, help="Seconds from start to the look at the memory")
-def bench(held: int, rounds: int, count: int, settle: float) -> None:
-    """Measure receiving, latency, memory and start-up."""
+def bench(held: int, rounds: int, count: int, settle: float, *, only_flow: bool) -> None:
+    """Measure receiving, latency, memory, start-up, the flow among many, and repair."""
     machine = machine_line()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="almenara-bench-") as folder:
-        figures = asyncio.run(_measure(Path(folder), held, rounds, count, settle))
+        figures = [] if only_flow else asyncio.run(_measure(Path(folder), held, rounds, count, settle))
+        figures += asyncio.run(flow.measure(Path(folder), _say))
     print(f"\n{machine}; at the end {load()}\n")
     print_table(figures)
     sys.exit(any(figure.missed for figure in figures))
@@ -62,7 +64,11 @@ async def _measure(folder: Path, held: int, rounds: int, count: int, settle: flo
         _say("receiving with timers")
         shares[3:3] = await receiving.stages(to_few, few, folder, count)
         _say(f"starting with {held:,} alerts, then waiting {settle:.0f} s")
-        return [*shares, *figures, *await holding.starting(many, receiving_core, settle)]
+        starting = await holding.starting(many, receiving_core, settle)
+        many.stop()
+        _say(f"repairing sets of {repair.HELD:,} ids, then making up for {repair.MISSED:,} alerts")
+        repaired = [*repair.sizes(), *await repair.catching_up(folder, receiving_core)]
+        return [*shares, *figures, *starting, *repaired]
     finally:
         few.stop()
         many.stop()

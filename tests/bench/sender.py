@@ -78,6 +78,10 @@ class Author:
         self._keyring.add(held)
         self._keyring.add_carry(statement, carry)
 
+    def sealer(self) -> Sealer:
+        """A chain of alerts of its own."""
+        return Sealer(self._own, self._key, self._keyring, self._held, encode_view(VIEW))
+
     @asynccontextmanager
     async def stream(self, receiver: Receiver) -> AsyncIterator[Stream]:
         """A raw session with the receiver, once it is free of the one before, and alerts for our direct circle."""
@@ -91,7 +95,7 @@ class Author:
         try:
             blaster = Blaster(await dialer.dial(self._peer.raw, receiver.listen), self._own, self._keyring)
             await blaster.greet()
-            yield Stream(blaster, Sealer(self._own, self._key, self._keyring, self._held, encode_view(VIEW)))
+            yield Stream(blaster, self.sealer())
             await blaster.close()
         finally:
             await dialer.close()

@@ -38,6 +38,7 @@ def test_defaults_are_those_of_the_schema(tmp_path: Path) -> None:
         "log": {"level": "info", "format": None},
         "sharing": {"tlp": "TLP:AMBER+STRICT", "retention_days": 90},
         "carry": {"quota_mb": 64},
+        "discovery": {"enabled": False, "interfaces": []},
     }
 
 
@@ -64,6 +65,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "PANEL_LISTEN": "localhost:2", "PANEL_HOSTS": "panel.example", "PANEL_IDLE_MINUTES": "7", "LOG_LEVEL": "error",
         "LOG_FORMAT": "console", "SHARING_TLP": "TLP:RED", "SHARING_RETENTION_DAYS": "8",
         "CARRY_QUOTA_MB": "0",
+        "DISCOVERY_ENABLED": "false", "DISCOVERY_INTERFACES": "eth0,wlan0",
     }  # fmt: skip
     keys = {f"{section}_{key}".upper() for section, kind in SECTIONS.items() for key in kind.model_fields}
     assert set(values) == keys
@@ -79,6 +81,7 @@ def test_every_key_has_its_variable(tmp_path: Path) -> None:
         "log": {"level": "error", "format": "console"},
         "sharing": {"tlp": "TLP:RED", "retention_days": 8},
         "carry": {"quota_mb": 0},
+        "discovery": {"enabled": False, "interfaces": ["eth0", "wlan0"]},
     }
 
 
@@ -120,6 +123,7 @@ def test_an_unknown_flag_names_itself(tmp_path: Path) -> None:
         ("database.url", "sqlite:///x"), ("database.url", "nonsense"), ("panel.hosts", ["http://x"]),
         ("panel.idle_minutes", 0), ("panel.idle_minutes", "30"), ("log.level", "trace"), ("log.format", "xml"),
         ("sharing.tlp", "AMBER"), ("sharing.retention_days", 367), ("sharing.retention_days", 1.5),
+        ("discovery.enabled", "yes"), ("discovery.interfaces", ["eth 0"]),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_refused_with_its_key(tmp_path: Path, key: str, value: object) -> None:
@@ -127,6 +131,15 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_key(tmp_path: Path, key
     assert error.key.startswith(key)
     assert error.where == "--" + key.replace(".", "-")
     assert error.expected
+
+
+def test_a_node_announces_itself_on_named_networks_only_and_never_behind_a_proxy(tmp_path: Path) -> None:
+    on = {"ALMENARA_DISCOVERY_ENABLED": "true"}
+    assert "discovery.interfaces" in refused(tmp_path, environ=on).expected
+    named = on | {"ALMENARA_DISCOVERY_INTERFACES": "eth0"}
+    assert load(tmp_path, environ=named).discovery.enabled
+    hidden = named | {"ALMENARA_PEER_PROXY": "socks5://127.0.0.1:9050"}
+    assert "not both" in refused(tmp_path, environ=hidden).expected
 
 
 def test_a_password_in_the_proxy_is_refused_and_not_repeated(tmp_path: Path) -> None:

@@ -64,27 +64,38 @@ def test_more_open_positions_than_are_remembered_hold_the_cursor_for_good(monkey
 
 
 async def test_every_peer_gets_its_turn_and_its_own_order() -> None:
-    queue: FairQueue[str, tuple[str, int]] = FairQueue()
+    queue: FairQueue[str, tuple[str, int]] = FairQueue(2)
     for number in range(100):
-        await queue.put("loud", ("loud", number), 1, 1_000)
+        await queue.put(1, "loud", ("loud", number), 1, 1_000)
     for number in range(2):
-        await queue.put("quiet", ("quiet", number), 1, 1_000)
+        await queue.put(1, "quiet", ("quiet", number), 1, 1_000)
     taken = await queue.take(6)
     assert taken == [("loud", 0), ("quiet", 0), ("loud", 1), ("quiet", 1), ("loud", 2), ("loud", 3)]
     assert len(queue) == 96
 
 
 async def test_only_the_peer_that_fills_its_share_waits() -> None:
-    queue: FairQueue[str, int] = FairQueue()
+    queue: FairQueue[str, int] = FairQueue(2)
     for number in range(3):
-        await queue.put("loud", number, 4, 10)
-    waiting = asyncio.create_task(queue.put("loud", 3, 4, 10))
+        await queue.put(1, "loud", number, 4, 10)
+    waiting = asyncio.create_task(queue.put(1, "loud", 3, 4, 10))
     await asyncio.sleep(0)
     assert not waiting.done()
-    await asyncio.wait_for(queue.put("quiet", 9, 4, 10), 1)
+    await asyncio.wait_for(queue.put(1, "quiet", 9, 4, 10), 1)
     assert await queue.take(10) == [0, 9, 1, 2]
     await asyncio.wait_for(waiting, 1)
     assert await queue.take(10) == [3]
+
+
+async def test_what_is_critical_goes_before_everything_routine() -> None:
+    queue: FairQueue[str, int] = FairQueue(2)
+    for number in range(3):
+        await queue.put(1, "loud", number, 1, 10)
+    await queue.put(0, "loud", 8, 1, 10)
+    await queue.put(0, "quiet", 9, 1, 10)
+    assert await queue.take(3) == [8, 9, 0]
+    assert await queue.take(3) == [1, 2]
+    assert queue._weights == {}
 
 
 # quotas
@@ -235,6 +246,15 @@ async def test_the_next_announcer_is_asked_when_the_first_is_silent_or_leaves(wa
         wants.left(each)
     wants.ask(soon())
     assert [each.wanted for each in announcers if each not in asked] == [[(1, 5)]]
+
+
+async def test_what_was_answered_busy_may_be_announced_and_asked_for_again(wants: Wants) -> None:
+    one, found = Announcer(), random_bytes(32)
+    await wants.announced(one, [(1, 5, found)])
+    wants.ask(soon())
+    await wants.announced(one, [(1, 5, found)])
+    wants.ask(soon() + ASK_AGAIN_SECONDS)
+    assert one.wanted == [(1, 5), (1, 5)]
 
 
 async def test_only_so_much_is_asked_of_one_peer_at_once(wants: Wants) -> None:

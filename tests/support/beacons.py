@@ -19,8 +19,11 @@ from almenara.node.exchange import Desk
 from almenara.node.fanout import Fanout
 from almenara.node.ingest import Ingest
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
+from almenara.node.repair import Repairs
 from almenara.node.storage.engine import Store, open_store
 from almenara.node.storage.rows import EnvelopeRow
+from almenara.node.timekeeper import Timekeeper
 from almenara.node.transport.door import Door
 from almenara.node.transport.listener import Listener
 from almenara.protocol.envelope import Outer, Suite, envelope_id, parse_outer
@@ -66,6 +69,10 @@ class Keys:
         found = [scope(SECRET, week) for week in (week_of(hour), week_of(hour) + 1)]
         return {each.tag: each.key for each in found}
 
+    def provable(self, hour: int) -> dict[bytes, bytes]:
+        """The same: they carry for nobody."""
+        return self.scopes(hour)
+
     def questions(self, _peer: NodeId) -> list[tuple[bytes, bytes]]:
         """Ask nothing."""
         return []
@@ -75,6 +82,13 @@ class Keys:
 
     async def take(self, *_: object) -> None:
         """Nobody answers."""
+
+
+class NoCarrying:
+    """Asks nobody to carry, and hears of nobody."""
+
+    def wanted(self, _peer: NodeId) -> None:
+        """What was said already."""
 
 
 class Office:
@@ -113,19 +127,27 @@ class Beacon:
         self.store = await open_store(self._folder / f"{self._name}.db", bytes(32), bytes(32), clock=now_ms)
         keys: Any = Keys()
         office: Any = Office(self.store, self.links.wake)
-        self.ingest = Ingest(self.store, keys, office, now_ms, Events())
-        self.deliveries = Deliveries(self.store, now_ms, Events())
+        nothing: Any = NoCarrying()
+        clock = Timekeeper(now_ms)
+        log_epoch = LogEpoch(self.store)
+        async with self.store.write() as tx:
+            await log_epoch.load(tx)
+        self.ingest = Ingest(self.store, keys, office, clock, Events())
+        self.deliveries = Deliveries(self.store, clock, Events())
         self.links.desk = Desk(
             own=self.id,
             store=self.store,
             keyring=keys,
-            clock=now_ms,
+            clock=clock,
+            carriers=nothing,
+            carriage=nothing,
             intake=self.ingest,
             keys=keys,
             deliveries=self.deliveries,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=random_bytes(16),
+            log_epoch=log_epoch,
+            repairs=Repairs(self.store, clock),
         )
         self._tasks = [asyncio.create_task(work()) for work in (self.ingest.run, self.ingest.wants.run)]
         await self.listener.start("127.0.0.1", 0)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from almenara.node.keyring import HeldKey, Keyring
     from almenara.node.transport.link import Link
 
+PER_DAY = 3_000  # alerts of one author: below what a receiver takes from it, and 100,000 within the life of an envelope
+
 
 @dataclass(slots=True)
 class Sealer:
@@ -53,6 +55,7 @@ class Sealer:
     def alert(self) -> bytes:
         """The next alert of the chain, in its envelope."""
         now = minute_of(now_ms())
+        created = now - self.seq // PER_DAY * MINUTES_PER_DAY  # as a node writes that has done so for weeks
         salt = random_bytes(32)
         header = Header(
             type=ObjectType.ALERT,
@@ -66,14 +69,14 @@ class Sealer:
             ref_id=uuid4().bytes,
             revision=1,
             body_commit=body_commit(salt, self.body),
-            created_min=now,
+            created_min=created,
             expires_min=now + 30 * MINUTES_PER_DAY,
             tlp=self.tlp,
             lane=1,
         )
         signed = sign_object(header, salt, self.body, self.key)
         self.seq, self.prev = self.seq + 1, signed.hash
-        return self.seal(signed.encode(), now // 60)
+        return self.seal(signed.encode(), created // 60)
 
     def seal(self, content: bytes, hour: int, **changes: object) -> bytes:
         """Any content under the circle's key; `changes` replace fields of the outer header."""

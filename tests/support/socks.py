@@ -22,6 +22,7 @@ class Socks:
     asked: list[str] = field(default_factory=list)
     credentials: list[bytes] = field(default_factory=list)
     port: int = 0
+    running: set[asyncio.Task[None]] = field(default_factory=set)
     silent: asyncio.Event = field(default_factory=asyncio.Event)  # set: no byte goes on, in either direction
 
     @property
@@ -31,9 +32,15 @@ class Socks:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, to its end."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await self._serve(reader, writer)
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self.running.add(task)
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+                await self._serve(reader, writer)
+        finally:
+            self.running.discard(task)
+            await _hang_up(writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _, methods = await reader.readexactly(2)
@@ -47,7 +54,10 @@ class Socks:
         writer.write(bytes([5, reply, 0, 1]) + bytes(6))
         if reply == 0:
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.places[place])
-            await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+            try:
+                await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+            finally:
+                await _hang_up(there_writer)
 
     @staticmethod
     async def _login(reader: asyncio.StreamReader) -> bytes:
@@ -83,3 +93,13 @@ async def socks() -> AsyncIterator[Socks]:
     made.port = int(server.sockets[0].getsockname()[1])
     async with server:
         yield made
+        server.close()
+        for task in made.running:
+            task.cancel()
+        await asyncio.gather(*made.running, return_exceptions=True)
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -28,6 +28,7 @@ WORKER = Actor("Amina", "case worker", "person")
 
 BUNDLE = b"ALMB" + bytes(range(256)) * 4000  # more than is read from a finished file at a time
 
+QUIET = models.Discovery(on=False, interfaces=[], announces=False, found=[], others=0)
 _ANSWERS: dict[str, Any] = {
     "export_bundle": lambda: Bundle(BytesIO(BUNDLE), None, envelopes=7, left_out=2, bytes=len(BUNDLE)),
     "invite": models.InvitationMade(invitation="almenara:x", expires_at="2026-11-23T00:00:00.000Z"),
@@ -35,6 +36,9 @@ _ANSWERS: dict[str, Any] = {
     "peers": models.Peers(peers=[]),
     "confirm_peer": models.PeerChanged(node_id="n", state="waiting"),
     "remove_peer": models.PeerChanged(node_id="n", state="removed"),
+    "discovery": QUIET,
+    "discover": QUIET,
+    "stop_discovery": QUIET,
     "circles": models.Circles(circles=[]),
     "create_circle": models.Circle(
         circle_id="c", name="c-andes", tier="network", max_tlp="TLP:GREEN", retention_days=30, state="active"
@@ -61,6 +65,8 @@ _ANSWERS: dict[str, Any] = {
         alert_id="a", circle_id="c", circle="c-andes", author=models.Author(node_id="n", name="alpha", verified=True),
         state="current", revision=1, tlp="TLP:GREEN", created_at="", received_at="", expires_at="", view={},
     ),
+    "forks": models.Forks(forks=[]),
+    "settle_forks": models.ForksSettled(settled=0),
     "clock": models.Clock(computer=""),
     "settle_clock": models.Clock(computer=""),
     "inbox": models.Inbox(alerts=[], next="7"),

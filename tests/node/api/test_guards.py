@@ -19,6 +19,7 @@ CLOSED = [route for route in ROUTES if not route.open]
 EVIL = "http://evil.example"
 BODIES: dict[str, dict[str, Any]] = {
     "/peers": {"invitation": "almenara:x"},
+    "/discovery": {"minutes": 10},
     "/circles": {"name": "c-andes", "tier": "network"},
     "/cases": {"title": "t"},
     "/alerts/preview": {"case_id": "k", "circle_id": "c"},

@@ -38,7 +38,26 @@ RECIPIENT = {"node_id": ID, "name": "beta", "state": "failed", "sent_at": "2026-
 SHOWN = [
     (["status"], STATUS, ["ready", "1 of 2 connected", "beta", "no route", "check the address"]),
     (["peers"], {"peers": [PEER]}, ["beta", "blocked", "1234 5678 9012", ID, "no route", "check the address"]),
+    (
+        ["status"],
+        STATUS | {"catching_up": {"expected": 40, "received": 7}, "backlog": 3},
+        ["catching up", "7 of 40 have come", "still to send", "3"],
+    ),
+    (["peers"], {"peers": [PEER | {"catching_up": {"expected": 41, "received": 8}}]}, ["8 of 41 have come"]),
     (["peers"], {"peers": []}, ["almenara invite"]),
+    (
+        ["discover", "--for", "5"],
+        {
+            "on": True,
+            "until": "2026-11-22T10:00:00.000Z",
+            "interfaces": ["eth0"],
+            "announces": True,
+            "others": 2,
+            "found": [{"node_id": ID, "name": "beta", "connected": True}],
+        },
+        ["eth0", "beta", ID, "2 more"],
+    ),
+    (["discover", "--stop"], {"on": False, "interfaces": [], "announces": False, "others": 0, "found": []}, ["no"]),
     (["peers", "confirm", "n"], {"node_id": ID, "state": "waiting"}, [ID, "waiting"]),
     (
         ["circle", "list"],

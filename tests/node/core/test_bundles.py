@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,24 @@ async def test_without_a_fresh_key_of_theirs_a_passphrase_is_the_way(mesh: Mesh,
     await taken(alpha.service, await made(beta.service, passphrase=PASSPHRASE), PASSPHRASE)
     alert = await alpha.send(circle)
     await taken(beta.service, await made(alpha.service, to=beta.text))
+    assert await beta.received() == [alert]
+
+
+async def test_what_came_before_its_key_opens_when_the_next_file_brings_it(mesh: Mesh, pair: Pair) -> None:
+    """Alpha could seal no key to beta, so the first file holds only what beta keeps closed."""
+    alpha, beta, circle = pair
+    for one in (alpha, beta):
+        await one.maintain()
+    mesh.advance(days=36)
+    for one in (alpha, beta):
+        await one.maintain()
+    alert = await alpha.send(circle)
+    first = await taken(beta.service, await made(alpha.service, passphrase=PASSPHRASE), PASSPHRASE)
+    assert first.held > 0
+    assert await beta.received() == []
+    await taken(alpha.service, await made(beta.service, passphrase=PASSPHRASE), PASSPHRASE)
+    second = await taken(beta.service, await made(alpha.service, to=beta.text))
+    assert second.known >= first.held
     assert await beta.received() == [alert]
 
 
@@ -276,7 +295,7 @@ async def test_bad_envelopes_are_put_aside_with_a_reason_and_stop_nothing(
 ) -> None:
     alpha, beta, circle = pair
     alerts = [await alpha.send(circle, title=f"Case {number}") for number in range(3)]
-    export = alpha.node.bundle_export
+    export = alpha.service._open.bundle_export
     rows = [row async for row in export._chosen(beta.id)]
 
     async def with_bad_ones(_peer: Any) -> Any:
@@ -313,6 +332,48 @@ async def test_a_full_disk_ends_it_with_a_reason(pair: Pair, monkeypatch: pytest
     assert caught.value.kind is Kind.NOT_READY
     await taken(beta.service, data)
     assert await beta.received() == [alert]
+
+
+async def test_locking_the_node_ends_an_import_that_is_under_way(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    alpha, beta, circle = pair
+    await alpha.send(circle)
+    data = await made(alpha.service, to=beta.text)
+    given, never = asyncio.Event(), asyncio.Event()
+
+    async def waits(_arrivals: Any) -> None:
+        given.set()
+        await never.wait()
+
+    monkeypatch.setattr(beta.node.ingest, "take", waits)
+    taking = asyncio.create_task(taken(beta.service, data))
+    await given.wait()
+    beta.service._open.bundle_import.close()
+    with pytest.raises(Problem) as caught:
+        await taking
+    assert caught.value.kind is Kind.LOCKED
+
+
+async def test_locking_the_node_ends_an_export(pair: Pair) -> None:
+    alpha, beta, _ = pair
+    alpha.service._open.bundle_export.close()
+    with pytest.raises(Problem) as caught:
+        await made(alpha.service, to=beta.text)
+    assert caught.value.kind is Kind.LOCKED
+
+
+async def test_a_database_that_fails_while_keys_are_taken_is_told_too(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha, beta, _ = pair
+    data = await made(alpha.service, to=beta.text)
+
+    async def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(beta.node.keydesk, "take", full)
+    with pytest.raises(Problem) as caught:
+        await taken(beta.service, data)
+    assert caught.value.kind is Kind.NOT_READY
 
 
 @pytest.mark.parametrize("asked", [{}, {"to": "a" * 56, "passphrase": PASSPHRASE}, {"passphrase": "too short"}])

@@ -84,11 +84,3 @@ async def test_holders_are_kept_in_order_and_forgotten_in_time(store: Store) -> 
         assert [one.node_id for one in await tx.carrying.holders([ONE])] == [ANA, BEN]
         await tx.carrying.prune_holders(3)
         assert await tx.carrying.holders([ONE, TWO]) == [HolderRow(TWO, ANA, 5)]
-
-
-async def test_what_a_peer_was_offered_can_be_offered_again(store: Store) -> None:
-    async with store.write() as tx:
-        await tx.log.put_peer_scopes(ANA, [ONE, TWO])
-        await tx.log.put_peer_scopes(BEN, [ONE])
-        await tx.log.drop_peer_scopes(ANA, [ONE])
-        assert (await tx.log.peer_scopes(ANA), await tx.log.peer_scopes(BEN)) == ({TWO}, {ONE})

@@ -8,8 +8,9 @@ import pytest
 
 from almenara.node.clock import HOUR_MS
 from almenara.node.storage.log import GRACE_HOURS
-from almenara.node.storage.rows import EnvelopeRow
+from almenara.node.storage.rows import EnvelopeRow, IdRow
 from almenara.protocol.envelope import CLASS_DAYS
+from tests.node.storage.conftest import NOW
 from tests.node.storage.samples import row
 
 if TYPE_CHECKING:
@@ -124,14 +125,6 @@ async def test_a_peer_may_share_more_scopes_than_one_statement_can_follow(store:
     assert await offered(store, 2, tags=tags, limit=3) == [3, 4, 5]
 
 
-async def test_everything_under_one_tag_in_both_lanes(store: Store) -> None:
-    rows = [envelope(1), envelope(2, lane=0), envelope(3, tag=OTHER_TAG), envelope(4, state="refused"), envelope(5)]
-    await append(store, *rows)
-    async with store.read() as tx:
-        assert [found.position for found in await tx.log.of_tag(TAG, after=0, limit=10)] == [1, 2, 5]
-        assert [found.lane for found in await tx.log.of_tag(TAG, after=1, limit=1)] == [0]
-
-
 async def test_envelopes_by_their_ids(store: Store) -> None:
     await append(store, *[envelope(number) for number in (1, 2, 3)])
     async with store.read() as tx:
@@ -195,12 +188,54 @@ async def test_a_raised_cursor_never_goes_back_within_an_epoch(store: Store) -> 
             assert await tx.log.incoming(PEER) == {1: (epoch, reached)}
 
 
-async def test_scopes_offered_to_a_peer_are_remembered_until_pruned(store: Store) -> None:
+async def test_ids_are_read_in_order_of_arrival_and_go_on_from_where_they_ended(store: Store) -> None:
+    await append(store, *[envelope(n, tag=TAG if n < 4 else OTHER_TAG) for n in range(1, 6)])
+    async with store.read() as tx:
+        first = await tx.log.ids_after(0, 3)
+        rest = await tx.log.ids_after(first[-1].position or 0, 3)
+        assert [row.position for row in [*first, *rest]] == [1, 2, 3, 4, 5]
+        assert [row.tag for row in rest] == [OTHER_TAG, OTHER_TAG]
+        assert await tx.log.ids_after(5, 3) == []
+
+
+async def test_what_was_refused_is_known_by_its_id_until_its_life_and_the_grace_are_over(store: Store) -> None:
+    hour = NOW // HOUR_MS
+    rows = [IdRow(None, bytes([n]) * 32, TAG, 0, hour - age) for n, age in enumerate((0, 7 * 24 + 48, 7 * 24 + 49))]
+    ids = [row.envelope_id for row in rows]
     async with store.write() as tx:
-        await tx.log.put_peer_scopes(PEER, [TAG, OTHER_TAG])
-        await tx.log.put_peer_scopes(PEER, [TAG])
-        await tx.log.put_peer_scopes(THIRD, [TAG])
-        assert await tx.log.peer_scopes(PEER) == {TAG, OTHER_TAG}
-        assert await tx.log.prune_peer_scopes([OTHER_TAG]) == 2
-        assert await tx.log.peer_scopes(PEER) == {OTHER_TAG}
-        assert await tx.log.peer_scopes(THIRD) == set()
+        await tx.log.refuse(rows[:2])
+        await tx.log.refuse(rows)  # once more changes nothing
+        assert [row.position for row in await tx.log.refused_after(0, 9)] == [1, 2, 3]
+        assert await tx.log.refused([*ids, bytes(32)]) == set(ids)
+        await tx.log.delete_past_life(NOW)
+        assert await tx.log.refused(ids) == set(ids[:2])
+        assert await tx.log.known(ids) == {}
+
+
+async def test_places_are_of_what_may_be_handed_on(store: Store) -> None:
+    rows = [envelope(1), envelope(2, lane=0, tag=OTHER_TAG), envelope(3, state="refused")]
+    await append(store, *rows)
+    async with store.read() as tx:
+        found = await tx.log.places([row.envelope_id for row in rows])
+    assert {(place.envelope_id, place.lane, place.position, place.tag) for place in found} == {
+        (rows[0].envelope_id, 1, 1, TAG),
+        (rows[1].envelope_id, 0, 2, OTHER_TAG),
+    }
+
+
+async def test_key_packets_for_one_node(store: Store) -> None:
+    rows = [envelope(1), envelope(2, recipient=PEER), envelope(3, recipient=THIRD), envelope(4, recipient=PEER)]
+    await append(store, *rows)
+    async with store.read() as tx:
+        assert await tx.log.addressed(PEER) == [rows[1].envelope_id, rows[3].envelope_id]
+
+
+async def test_places_come_newest_first_lane_by_lane_without_what_was_refused(store: Store) -> None:
+    await append(store, *[envelope(number, lane=number % 2) for number in range(1, 9)], envelope(9, state="refused"))
+    async with store.read() as tx:
+        first = await tx.log.newest(1, before=10**9, limit=3)
+        rest = await tx.log.newest(1, before=first[-1].position, limit=3)
+        other = await tx.log.newest(0, before=10**9, limit=10)
+    assert [place.position for place in first + rest] == [7, 5, 3, 1]
+    assert [place.position for place in other] == [8, 6, 4, 2]
+    assert (first[0].envelope_id, first[0].tag, first[0].source) == ((7).to_bytes(32, "big"), TAG, US)

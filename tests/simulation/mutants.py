@@ -1,0 +1,96 @@
+"""Nodes that are broken on purpose, one promise each: a simulation that passes them proves nothing."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from almenara.node.authoring import Author
+from almenara.node.circles import Circles
+from almenara.node.ingest import Ingest
+from almenara.protocol.circle import CircleHistory
+from almenara.protocol.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from almenara.node.exchange import Arrival
+    from almenara.protocol.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """What it does in place of the right thing, and which promises that breaks."""
+
+    caught_by: frozenset[str]
+    patches: tuple[tuple[type, str, Any], ...]
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Every node is like this until the block ends."""
+        with ExitStack() as stack:
+            for place, name, broken in self.patches:
+                stack.enter_context(mock.patch.object(place, name, broken))
+            yield
+
+
+_take, _take_statement = Ingest.take, Circles.take_statement
+
+
+async def _acknowledge_first(self: Ingest, arrivals: list[Arrival]) -> None:
+    for arrival in arrivals:
+        arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
+    await _take(self, arrivals)
+
+
+async def _cursor_first(self: Ingest, arrivals: list[Arrival]) -> None:
+    async with self._store.write() as tx:
+        await self._move_cursors(tx, arrivals)
+    await _take(self, arrivals)
+
+
+async def _ignore_rivals(self: Circles, tx: Any, signed: Any) -> None:
+    circle = self.known(signed.header.circle)
+    if circle is None or circle.direct or not circle.history.may_issue(self.own):
+        await _take_statement(self, tx, signed)
+
+
+def _oldest(self: CircleHistory, held: Any) -> Statement | None:
+    return next((statement for statement in self.chain if statement.id in held), None)
+
+
+def _offer_everything(self: Session) -> frozenset[bytes]:
+    return frozenset(scope.tag for scope in self._scopes)
+
+
+def _one_incarnation(make: Callable[..., None]) -> Callable[..., None]:
+    def init(self: Author, own: Any, *rest: Any) -> None:
+        make(self, own, *rest)
+        self._incarnation = own.raw[:16]
+
+    return init
+
+
+def _not_opened_yet(*_: Any) -> list[bytes]:
+    return []
+
+
+MUTANTS = {
+    "acknowledges-before-commit": Mutant(
+        frozenset({"acknowledged-is-kept", "stored-is-true"}), ((Ingest, "take", _acknowledge_first),)
+    ),
+    "moves-cursors-before-storing": Mutant(frozenset({"delivered"}), ((Ingest, "take", _cursor_first),)),
+    "offers-without-proof": Mutant(
+        frozenset({"offered-to-members-only"}), ((Session, "proven", property(_offer_everything)),)
+    ),
+    "seals-for-the-removed": Mutant(
+        frozenset({"removed-reads-nothing-after"}),
+        ((CircleHistory, "sendable", _oldest), (CircleHistory, "hold_reasons", _not_opened_yet)),
+    ),
+    "stewards-ignore-rivals": Mutant(frozenset({"stewards-converge"}), ((Circles, "take_statement", _ignore_rivals),)),
+    "keeps-its-incarnation": Mutant(
+        frozenset({"restores-are-no-forks"}), ((Author, "__init__", _one_incarnation(Author.__init__)),)
+    ),
+}
