@@ -99,7 +99,7 @@ class Stick:
         if not self._waiting:
             self._done.set()
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed."""
         self.fail(_disk_failed())
 

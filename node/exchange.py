@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from almenara.node.transport.link import Link
 
 KEY_PACKETS = 0  # the lane they all travel in
-RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
+RETRY_SECONDS = 60  # what we ask of a peer that broke a rule, or for which our disk has no room now
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Sender(Answered, Protocol):
     def proves(self, tag: bytes) -> bool:
         """Whether it may fill what we keep for a peer that asked us to carry this scope."""
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed: send again later."""
 
 
@@ -131,7 +131,7 @@ class Exchange:
         self.repair: SessionRepair | None = None  # from the peer's greeting on
         self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
-        self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
+        self.retry_after = 0  # seconds that whoever hung up asked for before the next session
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -145,8 +145,12 @@ class Exchange:
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
-            with contextlib.suppress(Exception):
-                await self._link.send(self._session.bye(ByeCode.BROKEN_RULE, RETRY_SECONDS))
+            await self._say_bye(ByeCode.BROKEN_RULE)
+        except TransportError:
+            raise
+        except Exception:
+            await self._say_bye(ByeCode.BUSY)  # whatever failed here would fail again if they called at once
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -162,12 +166,23 @@ class Exchange:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
             if not isinstance(error, TransportError):
+                await self._say_bye(ByeCode.BUSY)
                 log.error("session-failed", peer=self.peer.short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             await self._link.close()
 
     async def close(self) -> None:
         """Hang up; `run` then returns."""
         await self._link.close()
+
+    async def rest(self) -> None:
+        """Hang up because we cannot store now; neither side calls again for a while, since all would be sent anew."""
+        await self._say_bye(ByeCode.BUSY)
+        await self._link.close()
+
+    async def _say_bye(self, code: ByeCode) -> None:
+        self.retry_after = RETRY_SECONDS
+        with contextlib.suppress(Exception):
+            await self._link.send(self._session.bye(code, RETRY_SECONDS))
 
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())

@@ -187,7 +187,8 @@ class Links:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
             if exchange.retry_after:
-                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
+                wait = min(exchange.retry_after, URGENT_CAP_SECONDS)
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + wait
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:

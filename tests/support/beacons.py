@@ -19,6 +19,8 @@ from almenara.node.exchange import Desk
 from almenara.node.fanout import Fanout
 from almenara.node.ingest import Ingest
 from almenara.node.links import Links
+from almenara.node.log_epoch import LogEpoch
+from almenara.node.repair import Repairs
 from almenara.node.storage.engine import Store, open_store
 from almenara.node.storage.rows import EnvelopeRow
 from almenara.node.timekeeper import Timekeeper
@@ -127,6 +129,9 @@ class Beacon:
         office: Any = Office(self.store, self.links.wake)
         nothing: Any = NoCarrying()
         clock = Timekeeper(now_ms)
+        log_epoch = LogEpoch(self.store)
+        async with self.store.write() as tx:
+            await log_epoch.load(tx)
         self.ingest = Ingest(self.store, keys, office, clock, Events())
         self.deliveries = Deliveries(self.store, clock, Events())
         self.links.desk = Desk(
@@ -141,7 +146,8 @@ class Beacon:
             deliveries=self.deliveries,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=random_bytes(16),
+            log_epoch=log_epoch,
+            repairs=Repairs(self.store, clock),
         )
         self._tasks = [asyncio.create_task(work()) for work in (self.ingest.run, self.ingest.wants.run)]
         await self.listener.start("127.0.0.1", 0)
