@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from almenara.admin_ui.guard import guarded
 from almenara.admin_ui.memory import Memory
 from almenara.admin_ui.views import (
+    bundles,
     cases,
     circles,
     first_run,
@@ -24,6 +25,7 @@ from almenara.admin_ui.views import (
     today,
     unlock,
 )
+from almenara.node.api.keys import STREAMED
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -39,6 +41,7 @@ ROUTES: tuple[Route, ...] = (
     *network.ROUTES,
     *pairing.ROUTES,
     *circles.ROUTES,
+    *bundles.ROUTES,
     *settings.ROUTES,
     *unlock.ROUTES,
     *first_run.ROUTES,
@@ -54,5 +57,6 @@ ROUTES: tuple[Route, ...] = (
 def mount(app: web.Application, service: Service) -> None:
     """Add the panel to `app` (entry point group `almenara.panel`)."""
     memory = Memory()
+    app[STREAMED] |= {(route.method, route.path) for route in ROUTES if route.upload}
     for route in ROUTES:
         app.router.add_route(route.method, route.path, guarded(route, service, memory))

@@ -23,6 +23,7 @@ from almenara.admin_ui.security import (
     new_token,
     visitor_cookie,
 )
+from almenara.admin_ui.upload import uploaded
 from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.api.keys import session_cookie
 from almenara.node.problem import Kind, Problem
@@ -73,6 +74,10 @@ async def _answer(route: Route, visit: Visit) -> web.StreamResponse:
         return _for_htmx(visit, elsewhere, changes=changes)
     if not changes:
         return await route.view(visit)
+    if route.upload:
+        async with uploaded(visit.request) as (fields, file):
+            _check_form_token(visit, fields)
+            return await route.view(dataclasses.replace(visit, form=fields, file=file))
     posted = await _form(visit.request)
     try:
         _check_form_token(visit, posted)
@@ -138,7 +143,7 @@ def _by_itself(request: web.Request) -> bool:
 async def _form(request: web.Request) -> Form:
     posted = await request.post()
     if any(not isinstance(value, str) for value in posted.values()):
-        raise Problem(Kind.MALFORMED)  # no form of the panel uploads a file
+        raise Problem(Kind.MALFORMED)  # a file comes only where a route says so
     return cast("Form", posted)
 
 

@@ -21,6 +21,7 @@ from almenara.protocol import vocabulary
 
 _ZONE = re.compile(r"[A-Za-z_]+(?:/[A-Za-z0-9_+-]+){0,2}")
 _WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_LISTED = re.compile(r", | or ")  # how a problem lists codes
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 
@@ -92,6 +93,13 @@ class Reader:
         """Give the word for a perpetrator code or its class."""
         known = code in vocabulary.LISTS["perpetrator"]
         return self.label("perpetrator" if known else "perpetrator_class", code)
+
+    def expected(self, field: str, expected: str) -> Markup:
+        """What a problem expected, in the reader's words: consent states by their names, codes as they are."""
+        if field != "consent.state":
+            return self.say(expected)
+        states = (self.label("consent_state", state) for state in _LISTED.split(expected))
+        return Markup(" · ").join(Markup("<bdi>%s</bdi>") % state for state in states)
 
     def country(self, code: str | None) -> str:
         """Give a country's name; a subregion's for `M49:…`; the code itself when neither is known."""

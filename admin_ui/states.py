@@ -45,8 +45,28 @@ DELIVERY = {
     "queued": Shown(N_("Queued"), "plain", "queued", N_("Waits here until the other node can be reached.")),
     "sent": Shown(N_("Sent"), "wait", "send", N_("On its way; not acknowledged yet.")),
     "stored": Shown(N_("Stored"), "good", "check", N_("The other node has it safely on disk and said so.")),
-    "carried": Shown(N_("Carried"), "wait", "carried", N_("Another member holds it for them.")),
+    "carried": Shown(N_("Carried"), "wait", "carried", N_("Another member, or a carrier, holds it for them.")),
     "failed": Shown(N_("Failed"), "bad", "cross", N_("It could not be delivered.")),
+}
+
+CARRIER = {
+    "asked": Shown(N_("Asked"), "wait", "queued", N_("It has not answered yet.")),
+    "carrying": Shown(N_("Carrying"), "good", "carried", N_("It holds and passes on what it cannot read.")),
+    "refused": Shown(
+        N_("Refused"),
+        "care",
+        "cross",
+        N_("It gives no room. Ask them to raise your quota, or ask another organisation."),
+    ),
+    "full": Shown(
+        N_("Full"),
+        "care",
+        "warning",
+        N_("What is oldest and not critical gives way there. Ask them for a larger quota."),
+    ),
+    "offline": Shown(
+        N_("Not connected"), "care", "queued", N_("It is asked, and given new keys, when its node is connected again.")
+    ),
 }
 
 CASE = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,7 @@ class Visit:
     csrf: str
     seen: int  # number of the newest change before anything was read for this page
     form: Form = field(default_factory=lambda: MultiDictProxy(MultiDict()))
+    file: AsyncIterator[bytes] | None = None  # where the route takes one
 
     @property
     def actor(self) -> Actor:
@@ -136,3 +137,4 @@ class Route:
     path: str
     view: View
     who: Who = Who.PERSON
+    upload: bool = False  # its form brings a file, which the view reads as it comes

@@ -41,6 +41,7 @@ class Label(bytes, Enum):
     SCOPE_KEY = b"almenara/1/scope-key\0"
     TAG = b"almenara/1/tag\0"
     SCOPE_PROOF = b"almenara/1/scope-proof\0"
+    CARRY_DECOY = b"almenara/1/carry-decoy\0"  # keys of no scope, that stand among those a carrier is given
 
     # Repair: the key of a session, digests of an hour and of a set, root of all sets, range, short id (PROTOCOL §6).
     REPAIR_KEY = b"almenara/1/repair-key\0"
@@ -49,6 +50,9 @@ class Label(bytes, Enum):
     REPAIR_ROOT = b"almenara/1/repair-root\0"
     REPAIR_RANGE = b"almenara/1/repair-range\0"
     REPAIR_ID = b"almenara/1/repair-id\0"
+
+    # Discovery: by what the two of a pair know each other on a local network, for one hour (SPEC §13).
+    DISCOVERY_TAG = b"almenara/1/discovery-tag\0"
 
     # Envelopes: their id, the beginning of HPKE's info, the signature inside a key packet (PROTOCOL §4, §5.8).
     ENVELOPE_ID = b"almenara/1/envelope-id\0"
@@ -70,6 +74,11 @@ class Label(bytes, Enum):
     # Pairing by files: signature over an offer, and the 60 digits of two offers (PROTOCOL §3, last paragraph).
     FILE_PAIR_SIGN = b"almenara/1/file-pair-sign\0"
     FILE_PAIR_CODE = b"almenara/1/file-pair-code\0"
+
+    # Bundles: HPKE's info, the key of the stream, the sender's signature (DESIGN §6).
+    BUNDLE_INFO = b"almenara/1/bundle-info\0"
+    BUNDLE_STREAM = b"almenara/1/bundle-stream\0"
+    BUNDLE_SIGN = b"almenara/1/bundle-sign\0"
 
     # At rest: the vault's seals, key-encryption key and checksum; keys of database and columns (DESIGN §3, SCHEMAS §5).
     VAULT = b"almenara/1/vault\0"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from almenara.node.epochs import Epochs
     from almenara.node.storage.engine import Transaction
     from almenara.node.storage.rows import MemberRow
+    from almenara.node.timekeeper import Timekeeper
 
 CATCH_UP_STATEMENTS = 16  # that may be issued to let somebody return whom a longer, losing branch removed
 _ASKED = frozenset({"invited", "accepted"})
@@ -28,8 +29,8 @@ log = structlog.get_logger()
 class Admission:
     """Takes invitations and answers that arrive in direct circles, and issues what lets people in."""
 
-    def __init__(self, circles: Circles, epochs: Epochs) -> None:
-        self._circles, self._epochs = circles, epochs
+    def __init__(self, circles: Circles, epochs: Epochs, clock: Timekeeper) -> None:
+        self._circles, self._epochs, self._clock = circles, epochs, clock
         circles.handlers.update(
             {
                 ObjectType.INVITE: self._take_invite,
@@ -69,8 +70,11 @@ class Admission:
         return circle, member
 
     async def admit(self, tx: Transaction, circle: Circle) -> None:
-        """Issue the statement that lets in everybody who accepted; they wait while it is not ours to issue."""
-        if circle.row.state != "active" or not circle.history.may_issue(self._circles.own):
+        """Issue the statement that lets in everybody who accepted.
+
+        They wait while it is not ours to issue, or while its date could be wrong.
+        """
+        if self._clock.doubt() or circle.row.state != "active" or not circle.history.may_issue(self._circles.own):
             return
         admit: dict[NodeId, Role] = {}
         for member in await tx.circles.members(circle.id):

@@ -12,7 +12,7 @@ import structlog
 from almenara.crypto.identity import NodeId
 from almenara.node.casebook import id_text
 from almenara.node.circle import GONE, JOINED, Circle, CircleState, place_of, restore, statement_row
-from almenara.node.clock import Clock, minute_of
+from almenara.node.clock import minute_of
 from almenara.node.early import EarlyPackets
 from almenara.node.register import Register
 from almenara.node.standing import Standing
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from almenara.node.keyring import Keyring
     from almenara.node.models import MemberState
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
     from almenara.protocol.card import Introduction
 
     Handler = Callable[[Transaction, NodeId, bytes], Awaitable[None]]
@@ -50,7 +51,7 @@ class Circles(Register):
     """
 
     def __init__(
-        self, store: Store, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Clock, events: Events
+        self, store: Store, cards: Cards, keyring: Keyring, epochs: Epochs, clock: Timekeeper, events: Events
     ) -> None:
         super().__init__(cards, keyring)
         self._store, self._epochs, self._clock, self._events = store, epochs, clock, events
@@ -156,7 +157,11 @@ class Circles(Register):
     def _check_not_destroyed(self, circle: Circle, statement: Statement) -> None:
         """What had its time and was destroyed does not come back, whoever brings it."""
         children = circle.history.lineage.children.get(statement.id, ())
-        if children and minute_of(self._clock()) > children[0].issued_min + max(KEEP_DAYS) * MINUTES_PER_DAY:
+        if (
+            children
+            and self._clock.judged_min(children[0].issued_min)
+            > children[0].issued_min + max(KEEP_DAYS) * MINUTES_PER_DAY
+        ):
             raise RemoteError(Defect.AFTER_SUCCESSOR, "statement", "a statement whose keys are still needed")
 
     # statements that arrive
@@ -165,7 +170,7 @@ class Circles(Register):
         """A statement's object: verified, added to its circle's history, acted upon. Raises `RemoteError`."""
         statement = parse_statement(signed.body)
         check_statement_header(signed.header, statement)
-        verify_object(signed, self.cards.sign_public(signed.header, minute_of(self._clock())))
+        verify_object(signed, self.cards.sign_public(signed.header, self._clock.judged_min(signed.header.created_min)))
         circle = self._circles.get(statement.circle_id)
         if circle is None:
             circle = await self._found(tx, statement)
@@ -309,7 +314,7 @@ class Circles(Register):
     async def take_told_leave(self, tx: Transaction, signed: SignedObject) -> None:
         """A leave that came by KEYS instead of its envelope: the same checks come first."""
         self.check_author(signed.header, signed.hash)
-        verify_object(signed, self.cards.sign_public(signed.header, minute_of(self._clock())))
+        verify_object(signed, self.cards.sign_public(signed.header, self._clock.judged_min(signed.header.created_min)))
         await self.take_leave(tx, signed)
 
     async def take_leave(self, tx: Transaction, signed: SignedObject) -> None:
@@ -325,9 +330,13 @@ class Circles(Register):
     # what follows
 
     async def follow(self, tx: Transaction, circle: Circle) -> None:
-        """Bring row, member states and key ends in line with the history; re-key if it is ours to do."""
+        """Bring row, member states and key ends in line with the history; re-key if it is ours to do.
+
+        While our clock is in doubt the new key waits: its statement would bear that date.
+        """
         self._news = self._scopes_changed = True
-        if circle.row.state == "active" and circle.history.may_issue(self.own) and circle.history.reissues(self.own):
+        ours = circle.row.state == "active" and circle.history.may_issue(self.own)
+        if ours and circle.history.reissues(self.own) and not self._clock.doubt():
             await self._rekey(tx, circle)
         await self._standing.follow(tx, circle)
         await self._epochs.retire(tx, circle.history, over=circle.row.state in GONE)
@@ -382,8 +391,8 @@ class Circles(Register):
         return news
 
     def tags(self) -> set[bytes]:
-        """Every scope we are in now."""
-        return set(self._keyring.scopes(minute_of(self._clock()) // 60))
+        """Every scope we are in, or carry, now."""
+        return set(self._keyring.provable(minute_of(self._clock()) // 60))
 
     def _settled(self) -> None:
         """After a commit: tell whom it concerns."""

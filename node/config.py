@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError
 
 from almenara.node.transport.endpoint import Endpoint, parse_endpoint
 from almenara.node.transport.errors import EndpointMalformed
+from almenara.node.transport.proxy import SCHEME, parse_proxy
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ NOT_SETTINGS = frozenset({"ALMENARA_HOME", "ALMENARA_PASSPHRASE_FILE"})
 """Variables of the command line, which the configuration leaves alone."""
 
 NAME_BYTES = 80  # as in a profile (SCHEMAS §4)
+HIDDEN = "hidden"  # asterisks would be escaped in a URL's parameters
+MAX_QUOTA_MB = 4_000  # what CARRYING can say is 4,294 megabytes
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
 
 Values: TypeAlias = Mapping[str, Mapping[str, Any]]
@@ -75,6 +78,22 @@ def _endpoint(value: str) -> str:
         raise PydanticCustomError("setting", "{expected}", {"expected": f"host:port ({error})"}) from None
 
 
+def _listening(value: str) -> str:
+    return _endpoint(value) if value else value
+
+
+def _proxy(value: str) -> str:
+    try:
+        return f"{SCHEME}{parse_proxy(value)}"
+    except EndpointMalformed as error:
+        raise PydanticCustomError("setting", "{expected}", {"expected": str(error)}) from None
+
+
+def _interface(value: str) -> str:
+    _must(bool(re.fullmatch(r"[A-Za-z0-9._@:-]{1,32}", value)), "the name of a network interface, such as eth0")
+    return value
+
+
 def _host(value: str) -> str:
     _must(bool(re.fullmatch(r"[A-Za-z0-9.\[\]:_-]{1,255}", value)), "the name of a host, without a port or path")
     return value.lower()
@@ -115,8 +134,14 @@ class Node(Section):
 class Peer(Section):
     """Where other nodes reach this one."""
 
-    listen: Address = "0.0.0.0:7790"
+    listen: Annotated[str, AfterValidator(_listening)] = "0.0.0.0:7790"  # empty: no open port
     advertise: list[Address] = []
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None  # SOCKS5, for everything this node dials
+
+    @model_validator(mode="after")
+    def _answering(self) -> Peer:
+        _must(bool(self.listen) or not self.advertise, "peer.listen, since peer.advertise gives addresses to others")
+        return self
 
 
 class Database(Section):
@@ -153,6 +178,24 @@ class Sharing(Section):
     retention_days: int = Field(default=90, ge=1, le=366)
 
 
+class Carry(Section):
+    """What other organisations may leave here for circles that we are not in; 0 carries for nobody."""
+
+    quota_mb: int = Field(default=64, ge=0, le=MAX_QUOTA_MB)
+
+
+class Discovery(Section):
+    """Whether this node announces itself on local networks without being asked each time, and on which."""
+
+    enabled: bool = False
+    interfaces: list[Annotated[str, AfterValidator(_interface)]] = []
+
+    @model_validator(mode="after")
+    def _named(self) -> Discovery:
+        _must(bool(self.interfaces) or not self.enabled, "discovery.interfaces, the networks that are trusted for it")
+        return self
+
+
 class Config(Section):
     """Everything, checked."""
 
@@ -162,13 +205,29 @@ class Config(Section):
     panel: Panel = Panel()
     log: Log = Log()
     sharing: Sharing = Sharing()
+    carry: Carry = Carry()
+    discovery: Discovery = Discovery()
+
+    @model_validator(mode="after")
+    def _hidden_or_found(self) -> Config:
+        _must(
+            not (self.discovery.enabled and self.peer.proxy),
+            "discovery.enabled or peer.proxy, not both: what goes through a proxy is not to be seen around it",
+        )
+        return self
 
     @property
     def endpoints(self) -> list[str]:
-        """Where others reach us: what is advertised, else the listening address; none where that is a wildcard."""
+        """Where others reach us: what is advertised, else the listening address unless that is empty or a wildcard."""
         if self.peer.advertise:
             return self.peer.advertise
-        return [] if _is_wildcard(parse_endpoint(self.peer.listen)) else [self.peer.listen]
+        own = bool(self.peer.listen) and not _is_wildcard(parse_endpoint(self.peer.listen))
+        return [self.peer.listen] if own else []
+
+    @property
+    def proxy(self) -> Endpoint | None:
+        """The SOCKS5 proxy that every dial goes through."""
+        return parse_proxy(self.peer.proxy) if self.peer.proxy else None
 
     @property
     def panel_url(self) -> str:
@@ -185,7 +244,9 @@ class Config(Section):
         """Every setting that has a value, the password in `database.url` hidden."""
         shown = self.model_dump(mode="json", exclude_none=True)
         if self.database.url:
-            shown["database"]["url"] = make_url(self.database.url).render_as_string(hide_password=True)
+            url = make_url(self.database.url)
+            hidden = dict.fromkeys(url.query, HIDDEN)  # drivers take `password` and `sslpassword` there, too
+            shown["database"]["url"] = url.set(query=hidden).render_as_string(hide_password=True)
         return {section: values for section, values in shown.items() if values}
 
 
@@ -265,7 +326,8 @@ class _Merged:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=True)[0]
             path = [str(part) for part in first["loc"]]
-            where = self._where.get((path[0], path[1] if len(path) > 1 else ""), "almenara.toml")
+            section, key, *_ = *path, "", ""  # what two sections say together stands in neither
+            where = self._where.get((section, key), "almenara.toml")
             raise ConfigError(where, ".".join(path), _expected(first["msg"])) from None
 
 
@@ -292,6 +354,8 @@ def _from_text(section: type[Section], key: str, text: str) -> Any:
         return text
     if str(field.annotation).startswith("list"):
         return [part.strip() for part in text.split(",") if part.strip()]
+    if field.annotation is bool:
+        return {"true": True, "false": False}.get(text, text)
     return int(text) if field.annotation is int and re.fullmatch("[0-9]{1,9}", text) else text
 
 

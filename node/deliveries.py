@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from almenara.node.storage.rows import DeliveryRow
+from almenara.node.storage.rows import DeliveryRow, HolderRow
 from almenara.node.words import N_
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from almenara.crypto.identity import NodeId
     from almenara.node.clock import Clock
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WAITING_FOR_KEY = N_("They have the alert but not yet the key to open it.")
 REFUSED_THERE = N_("Their node refused it.")
+CARRIED_BLIND = N_("A carrier that cannot read it holds it for them.")
+BUSY_THERE = N_("Their node takes no more from us today; it is offered again by itself.")
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
 
 ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
@@ -39,12 +41,15 @@ class Deliveries:
         self._open: dict[bytes, dict[bytes, str]] = defaultdict(dict)  # envelope -> recipient -> state, until stored
         self._unwritten: dict[tuple[bytes, bytes], int] = {}  # (envelope, recipient) -> when it went out
         self._due = asyncio.Event()
+        self.on_watch: Callable[[bytes], None] = lambda _: None
 
     async def load(self) -> None:
         """Take up what a restart left open."""
         async with self._store.read() as tx:
             for row in await tx.deliveries.open():
                 self._open[row.envelope_id][row.node_id] = row.state
+        for envelope_id in self._open:
+            self.on_watch(envelope_id)
 
     async def queue(self, tx: Transaction, alert_id: bytes, envelope_id: bytes, recipients: list[NodeId]) -> None:
         """A new alert of ours, in the transaction that appends it to the log."""
@@ -54,11 +59,20 @@ class Deliveries:
     def watch(self, envelope_id: bytes, recipients: list[NodeId]) -> None:
         """Last thing before that transaction's commit, for acknowledgements may follow it at once."""
         self._open[envelope_id] = {node.raw: "queued" for node in recipients}
+        self.on_watch(envelope_id)
+
+    def waiting(self, envelope_id: bytes) -> set[bytes]:
+        """Recipients whose own word is still to come, or who refused; not those we can only reach through others."""
+        return {node for node, state in self._open.get(envelope_id, {}).items() if state != "carried"}
+
+    def awaits(self, envelope_id: bytes, peer: NodeId) -> bool:
+        """Whether this recipient's own word that it has the envelope is still to come."""
+        return peer.raw in self._open.get(envelope_id, {})
 
     def sent(self, peer: NodeId, envelope_ids: Collection[bytes]) -> None:
         """These went out on the peer's link; written down soon, mostly with the answer, for disks are slow."""
         for envelope_id in envelope_ids:
-            if self._open.get(envelope_id, {}).get(peer.raw) == "queued":
+            if self._open.get(envelope_id, {}).get(peer.raw) in {"queued", "carried"}:
                 self._open[envelope_id][peer.raw] = "sent"
                 self._unwritten[envelope_id, peer.raw] = self._clock()
                 self._due.set()
@@ -115,9 +129,23 @@ class Deliveries:
                     del self._open[envelope_id]
             case Outcome.HELD if peer in open_here:
                 await tx.deliveries.set(envelope_id, peer, state="sent", reason=WAITING_FOR_KEY)
+            case Outcome.HELD:
+                await self._held(tx, envelope_id, peer)
             case Outcome.REFUSED if peer in open_here:
                 open_here[peer] = "failed"
                 await tx.deliveries.set(envelope_id, peer, state="failed", reason=REFUSED_THERE)
+            case Outcome.BUSY if peer in open_here:
+                await tx.deliveries.set(envelope_id, peer, reason=BUSY_THERE)
+
+    async def _held(self, tx: Transaction, envelope_id: bytes, carrier: bytes) -> None:
+        """Somebody who is no recipient keeps it: never *stored*, but on its way to whoever was not reached yet."""
+        if any(row.node_id == carrier for row in await tx.deliveries.by_envelopes([envelope_id])):
+            return
+        await tx.carrying.put_holder(HolderRow(envelope_id, carrier, self._clock()))
+        open_here = self._open[envelope_id]
+        for node in [node for node, state in open_here.items() if state == "queued"]:
+            open_here[node] = "carried"
+            await tx.deliveries.set(envelope_id, node, state="carried")
 
     async def _carry(self, tx: Transaction, envelope_id: bytes, recipient: bytes) -> None:
         """Somebody in the circle holds it for a member that we cannot reach ourselves."""

@@ -4,51 +4,70 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from itertools import islice
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
-from almenara.node.clock import Clock, minute_of
+from almenara.node.carry_talk import CarryTalk
+from almenara.node.clock import minute_of
+from almenara.node.inflow import Inflow
+from almenara.node.outflow import Outflow
 from almenara.node.repair import SessionRepair
 from almenara.node.transport.errors import TransportError
+from almenara.node.wanting import Answered, Wants
 from almenara.protocol import session as wire
+from almenara.protocol.envelope import envelope_id
 from almenara.protocol.errors import RemoteError
-from almenara.protocol.messages import MAX_PROOFS
+from almenara.protocol.flow import Announced, Granted, Wanted
 from almenara.protocol.scope import ScopeKey
 from almenara.protocol.session import DECOY_BYTES, ByeCode, Outcome, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.deliveries import Deliveries
+    from almenara.node.fanout import Fanout
     from almenara.node.keyring import Keyring
     from almenara.node.log_epoch import LogEpoch
     from almenara.node.repair import Repairs
     from almenara.node.storage.engine import Store
-    from almenara.node.storage.rows import LoggedRow
+    from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.link import Link
 
-WINDOW = 512  # pushes under way without acknowledgement: while half of them are committed, the other half arrives
-CRITICAL_BATCH, ROUTINE_BATCH = 64, 32  # rows read at a time; small, so that a critical one never waits behind many
-LANES = (0, 1)
 KEY_PACKETS = 0  # the lane they all travel in
 RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
 
 log = structlog.get_logger()
 
 
+class Sender(Answered, Protocol):
+    """Who brought an envelope."""
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether it may fill what we keep for a peer that asked us to carry this scope."""
+
+    async def close(self) -> None:
+        """The disk failed: send again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One envelope as it came, and where the answer goes."""
 
-    exchange: Exchange
+    exchange: Sender
     lane: int
     position: int
     envelope: bytes
+    envelope_id: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "envelope_id", envelope_id(self.envelope))
 
 
 class Intake(Protocol):
@@ -78,10 +97,14 @@ class Desk:
     own: NodeId
     store: Store
     keyring: Keyring
-    clock: Clock
+    clock: Timekeeper
     intake: Intake
     keys: KeyDesk
     deliveries: Deliveries
+    carriers: Carriers
+    carriage: Carriage
+    wants: Wants
+    fanout: Fanout
     log_epoch: LogEpoch
     repairs: Repairs
 
@@ -92,27 +115,34 @@ class Exchange:
     def __init__(self, desk: Desk, link: Link) -> None:
         self.peer, self.inbound = NodeId(link.peer), link.inbound
         self.peer_epoch = b""
-        self.clock_difference_min = 0
+        self.greeted = False
+        self._ahead_min = self._offset_then = 0  # what the peer told of its clock, and how ours stood then
         self._desk, self._link = desk, link
         self._log_epoch = desk.log_epoch.value
         self._session = Session(desk.own, self.peer, random_bytes(32), self._log_epoch)
-        self._wake, self._room = asyncio.Event(), asyncio.Event()
-        self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
-        self._sent: dict[int, int] = {}  # lane -> last position pushed
+        self._decoys = random_bytes(DECOY_BYTES)  # the same in each INTEREST: fresh ones would be known by their going
+        self._carry = CarryTalk(desk.carriers, desk.carriage, self._session, self.peer, self._say)
+        self._inflow = Inflow(self._grant)
+        self._outflow = Outflow(
+            desk.store, desk.deliveries, desk.fanout, self._inflow, self._session, self.peer, self._stir
+        )
         self.repair: SessionRepair | None = None
-        self._in_flight: dict[tuple[int, int], bytes] = {}
-        self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
+        self._control: deque[bytes] = deque()  # answers and questions, before any envelope
+        self._stirred = asyncio.Event()
+        self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
+        self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
-        self._frames: asyncio.Queue[bytes] = asyncio.Queue()
+        self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        tasks = [asyncio.create_task(self._guarded(work)) for work in (self._write, self._pump, self._repair)]
+        works = (self._write, lambda: self._carry.run(self.ready), self._repair)
+        tasks = [asyncio.create_task(self._guarded(work)) for work in works]
         try:
-            await self._link.send(self._session.hello(self._now_min()))
+            await self._link.send(self._session.hello(self._computer_min()))
             async for frame in self._link:
-                for event in self._session.receive(frame, self._now_min()):
+                for event in self._session.receive(frame, self._computer_min()):
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
@@ -122,10 +152,13 @@ class Exchange:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._inflow.close()
+            self._outflow.close()
+            self._desk.wants.left(self)
             await self._link.close()
 
     async def _guarded(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A writer or a pump that fails ends the session: the next one begins where this one got to."""
+        """A writer that fails ends the session: the next one begins where this one got to."""
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
@@ -140,6 +173,14 @@ class Exchange:
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
 
+    def _computer_min(self) -> int:
+        return minute_of(self._desk.clock.computer())
+
+    @property
+    def clock_difference_min(self) -> int:
+        """How far the peer's clock is ahead of our computer's, however that was set since it told us."""
+        return self._ahead_min - minute_of(self._desk.clock.offset() - self._offset_then)
+
     # what comes in
 
     async def _on(self, event: wire.Event) -> None:
@@ -149,24 +190,37 @@ class Exchange:
             case wire.CursorsTold():
                 await self._begin(event)
             case wire.ScopesProven():
-                self._on_scopes(event.fresh)
+                self._on_scopes()
             case wire.Pushed():
                 await self._on_push(event)
             case wire.Acked():
-                await self._on_ack(event)
-            case wire.KeysAsked():
-                await self._on_question(event)
-            case wire.KeysTold():
-                await self._desk.keys.take(self.peer, event)
-            case wire.RootsTold() | wire.RangesTold():
-                await self._on_repair(event)
+                settled = self._outflow.acked(event)
+                self._stir()
+                await self._desk.deliveries.acknowledged(self.peer, settled)
+            case Announced() | Wanted() | Granted() | wire.RootsTold() | wire.RangesTold():
+                await self._on_common(event)
+            case wire.KeysAsked() | wire.KeysTold():
+                await self._on_keys(event)
+            case wire.CarryAsked() | wire.CarryTold():
+                self._carry.hear(event)
             case wire.Left():
+                self.retry_after = event.retry_after
                 await self._link.close()
 
     async def _on_push(self, event: wire.Pushed) -> None:
+        arrival = Arrival(self, event.lane, event.position, event.envelope)
         if self.repair is not None:
             self.repair.arrived()
-        await self._desk.intake.submit(Arrival(self, event.lane, event.position, event.envelope))
+        self._inflow.see(arrival.envelope_id)
+        self._inflow.took(event.lane, event.position, event.envelope)
+        await self._desk.intake.submit(arrival)
+
+    async def _on_common(self, event: Announced | Wanted | Granted | wire.RootsTold | wire.RangesTold) -> None:
+        """What the two logs have in common: told, asked for, compared."""
+        if isinstance(event, wire.RootsTold | wire.RangesTold):
+            await self._on_repair(event)
+        else:
+            await self._on_flow(event)
 
     async def _on_repair(self, event: wire.RootsTold | wire.RangesTold) -> None:
         if self.repair is None:
@@ -176,19 +230,30 @@ class Exchange:
         else:
             await self.repair.on_ranges(event.ranges)
 
+    async def _on_flow(self, event: Announced | Wanted | Granted) -> None:
+        match event:
+            case Announced():
+                for _, _, found in event.places:
+                    self._inflow.see(found)
+                await self._desk.wants.announced(self, event.places)
+            case Wanted():
+                self._outflow.wanted(event.places)
+        self._stir()
+
     async def _on_greeting(self, event: wire.Greeted) -> None:
         self.peer_epoch = event.peer_epoch
-        self.clock_difference_min = event.ahead_min
+        self._ahead_min, self._offset_then, self.greeted = event.ahead_min, self._desk.clock.offset(), True
         async with self._desk.store.read() as tx:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
+        self._desk.wants.begin(self, self._cursors)
         self.repair = SessionRepair(
-            self._desk.repairs, self.peer.raw, self._session, self._say, self._reached, self._wake.set
+            self._desk.repairs, self.peer.raw, self._session, self._say, self._outflow.reached, self._stir
         )
+        self._outflow.owed = self.repair.next_ids
         self.prove()
-        self._say(
-            self._session.cursors({lane: (self.peer_epoch, position) for lane, position in self._cursors.items()})
-        )
+        told = {lane: (self.peer_epoch, position) for lane, position in self._cursors.items()}
+        self._say(self._session.cursors(told))
 
     async def _begin(self, event: wire.CursorsTold) -> None:
         """Both sides have greeted: push what lies after the peer's cursors, and what it never acknowledged.
@@ -204,36 +269,22 @@ class Exchange:
                 again += await tx.log.addressed(self.peer.raw)
         if len(self._told) < len(told):
             await self._desk.log_epoch.renew()
-        self._sent = {lane: self._told.get(lane, head) for lane in LANES}
-        if self.repair is not None:
-            self.repair.push_again(again, self._sent)
+        self._outflow.begin(self._told, head, again)
         self.ready.set()
-        self._wake.set()
+        self._stir()
         self.ask()
 
-    def _on_scopes(self, fresh: frozenset[bytes]) -> None:
-        """Tags proven for the first time: what lies before the cursor was never offered, so repair looks for it."""
-        if fresh and self.repair is not None:
-            self.repair.scopes_proven()
-        self._wake.set()
+    def _on_scopes(self) -> None:
+        """Tags proven now and not before: what lies before the cursor was never offered, so repair looks for it."""
+        self._note_proven()
         if self.ready.is_set():
             self.ask()
 
-    async def _on_ack(self, event: wire.Acked) -> None:
-        settled: list[tuple[bytes, Outcome]] = []
-        for position, outcome in event.outcomes:
-            place = (event.lane, position)
-            envelope_id = self._in_flight.pop(place, None) or self._held_there.pop(place, None)
-            if envelope_id is None:
-                continue
-            settled.append((envelope_id, outcome))
-            if outcome is Outcome.HELD:
-                self._held_there[place] = envelope_id
-        self._room.set()
-        await self._desk.deliveries.acknowledged(self.peer, settled)
-
-    async def _on_question(self, event: wire.KeysAsked) -> None:
+    async def _on_keys(self, event: wire.KeysAsked | wire.KeysTold) -> None:
         """Answered before the next frame is read, so that who asks without listening fills its own line only."""
+        if isinstance(event, wire.KeysTold):
+            await self._desk.keys.take(self.peer, event)
+            return
         answer = await self._desk.keys.answer(self.peer, event.circle, event.statement)
         if answer is not None and not self._session.ended:
             for frame in self._session.keys(answer.circle, answer.statements, answer.introductions, answer.packet):
@@ -242,26 +293,43 @@ class Exchange:
     # what goes out
 
     def _say(self, frame: bytes) -> None:
-        self._frames.put_nowait(frame)
+        self._control.append(frame)
+        self._stir()
+
+    def _stir(self) -> None:
+        """There may be something to send."""
+        self._stirred.set()
 
     async def _write(self) -> None:
+        """Answers first, then critical envelopes, then routine ones, chosen anew at every frame."""
         while True:
-            await self._link.send(await self._frames.get())
+            frame = self._control.popleft() if self._control else await self._outflow.next()
+            if frame is not None:
+                await self._link.send(frame)
+            else:
+                await self._stirred.wait()
+                self._stirred.clear()
 
     def prove(self) -> None:
         """Tell the peer which scopes we are in, now that they may have changed."""
         if not self.peer_epoch or self._session.ended:
             return
-        scopes = self._desk.keyring.scopes(self._now_min() // 60)
-        self._session.set_scopes(ScopeKey(tag, key) for tag, key in islice(scopes.items(), MAX_PROOFS))
-        before = self._session.proven
-        self._say(self._session.interest(random_bytes(DECOY_BYTES)))
-        if self._session.proven - before and self.repair is not None:
+        scopes = self._desk.keyring.provable(self._now_min() // 60)
+        self._session.set_scopes(ScopeKey(tag, key) for tag, key in scopes.items())
+        self._say(self._session.interest(self._decoys))
+        self._note_proven()
+
+    def _note_proven(self) -> None:
+        """A carrier may refuse and grant again: what came in between has to be looked for, too."""
+        before, self._proven = self._proven, self._session.proven
+        self._outflow.proved()
+        if self._proven - before and self.repair is not None:
             self.repair.scopes_proven()
-        self._wake.set()
+        self._stir()
 
     def ask(self) -> None:
-        """Ask for the keys and statements that this peer may have and we lack."""
+        """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""
+        self._carry.wake()
         if not self.ready.is_set() or self._session.ended:
             return
         for circle_id, held in self._desk.keys.questions(self.peer):
@@ -269,81 +337,55 @@ class Exchange:
 
     def wake(self) -> None:
         """The log has grown."""
-        self._wake.set()
+        self._outflow.grown()
+        self._stir()
+        self._carry.grown()
+
+    def carry(self) -> None:
+        """Whom we ask to carry, or what we grant, has changed."""
+        self._carry.wake()
+
+    def offer(self, envelope_ids: Sequence[bytes]) -> None:
+        """Push these now, whatever fan-out says."""
+        self._outflow.offer(envelope_ids)
+        self._stir()
+
+    def offers(self, envelope_id: bytes, tag: bytes) -> bool:
+        """Whether the peer proved this scope and is not known to have the envelope."""
+        return self.proves(tag) and not self.knows(envelope_id)
+
+    def proves(self, tag: bytes) -> bool:
+        """Whether the session is open and both sides proved this scope."""
+        return self.ready.is_set() and tag in self._session.proven
+
+    def knows(self, envelope_id: bytes) -> bool:
+        """Whether the peer is known to have the envelope: it acknowledged, announced or pushed it."""
+        return self._inflow.knows(envelope_id)
+
+    @property
+    def srtt(self) -> float:
+        """Seconds from a push to its answer, smoothed; 0 before the first."""
+        return self._outflow.srtt
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         """What became of pushed positions, after the commit; nobody listens any more after BYE."""
         if self._session.ended:
             return
-        cursor = max([self._cursors.get(lane, 0), *(position for position, _ in outcomes)])
-        self._cursors[lane] = cursor
-        self._say(self._session.ack(lane, cursor, outcomes))
-
-    def _reached(self) -> tuple[dict[int, int], Collection[tuple[int, int]]]:
-        return self._sent, self._in_flight
+        frontier = self._desk.wants.frontier(self, lane)
+        self._cursors[lane] = max(self._cursors.get(lane, 0), frontier.cursor)
+        self._say(self._session.ack(lane, self._cursors[lane], outcomes))
+        self._inflow.answered(lane, outcomes)
 
     async def _repair(self) -> None:
         await self.ready.wait()
         if self.repair is not None:
             await self.repair.run()
 
-    async def _pump(self) -> None:
-        await self.ready.wait()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while await self._push_critical() or await self._push_routine() or await self._push_backfill():
-                pass
+    def want(self, places: Sequence[tuple[int, int]]) -> None:
+        """Ask for what the peer announced."""
+        if not self._session.ended:
+            self._say(self._session.want(places))
 
-    async def _push_critical(self) -> bool:
-        return await self._push_lane(0, CRITICAL_BATCH)
-
-    async def _push_routine(self) -> bool:
-        return await self._push_lane(1, ROUTINE_BATCH)
-
-    async def _push_lane(self, lane: int, limit: int) -> bool:
-        async with self._desk.store.read() as tx:
-            head = await tx.log.head()
-            rows = await tx.log.after(
-                lane, self._sent[lane], self._session.proven, self.peer.raw, exclude_source=self.peer.raw, limit=limit
-            )
-        for row in rows:
-            await self._push(lane, row.position, row.envelope_id, row.data)
-            self._sent[lane] = row.position
-        self._desk.deliveries.sent(self.peer, [row.envelope_id for row in rows])
-        if len(rows) < limit:
-            self._sent[lane] = head  # what is not for this peer, such as its own, is not looked at again
-        return bool(rows)
-
-    async def _push(self, lane: int, position: int, envelope_id: bytes, data: bytes) -> None:
-        while len(self._in_flight) >= WINDOW:
-            self._room.clear()
-            await self._room.wait()
-        self._in_flight[lane, position] = envelope_id
-        await self._link.send(self._session.push(lane, position, data))
-
-    async def _push_backfill(self) -> bool:
-        """What the pump had gone by: first our own unanswered envelopes, then what repair found, a page at a time."""
-        found = await self.repair.next_ids(ROUTINE_BATCH) if self.repair is not None else []
-        if not found:
-            return False
-        async with self._desk.store.read() as tx:
-            rows = await tx.log.of_ids(found)
-        order = {envelope_id: place for place, envelope_id in enumerate(found)}
-        return await self._push_again(sorted(rows, key=lambda row: order[row.envelope_id]))
-
-    async def _push_again(self, rows: list[LoggedRow]) -> bool:
-        pushed: list[bytes] = []
-        for row in rows:
-            passed = row.position <= self._sent[row.lane]
-            if passed and (row.lane, row.position) not in self._in_flight:
-                await self._push(row.lane, row.position, row.envelope_id, row.data)
-                pushed.append(row.envelope_id)
-        self._desk.deliveries.sent(self.peer, pushed)
-        return True
-
-
-def wake_all(exchanges: Iterable[Exchange]) -> None:
-    """The log has grown: every live peer looks whether it lacks something."""
-    for exchange in exchanges:
-        exchange.wake()
+    def _grant(self, lane: int, amount: int) -> None:
+        if not self._session.ended:
+            self._say(self._session.grant(lane, amount))

@@ -20,7 +20,7 @@ def found(home: Home, passphrase: str, configuration: str) -> NodeId:
     """Write a new home and return the node's id; `configuration` is the text of almenara.toml.
 
     The vault comes last: a home without one was never finished, and may be founded again.
-    Raises `Problem(HOME_IN_USE)`.
+    Raises `Problem`: HOME_IN_USE, NOT_ALLOWED for a folder that cannot be written.
     """
     if home.vault_path.exists():
         raise Problem(
@@ -30,9 +30,21 @@ def found(home: Home, passphrase: str, configuration: str) -> NodeId:
             next=N_("Choose another folder, or run the node that is there."),
         )
     identity = Identity.generate()
+    try:
+        _write(home, identity, passphrase, configuration)
+    except OSError:
+        raise Problem(
+            Kind.NOT_ALLOWED,
+            N_("The folder cannot be made, or nothing can be written in it."),
+            field="home",
+            next=N_("Choose another folder, or give yourself the rights to this one."),
+        ) from None
+    return identity.node_id
+
+
+def _write(home: Home, identity: Identity, passphrase: str, configuration: str) -> None:
     home.create()
     home.write(home.config_path, configuration.encode())
     home.write(home.policy_path, files("almenara.node.minimise").joinpath("policy.toml").read_bytes())
     home.write(home.tls_path, make_tls_identity(identity.tls_password).pem)
     home.write(home.vault_path, seal_vault(identity.encode(), passphrase))
-    return identity.node_id

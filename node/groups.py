@@ -13,7 +13,7 @@ from almenara.node import models
 from almenara.node.authoring import CRITICAL, Author, Draft
 from almenara.node.casebook import id_text, parse_id
 from almenara.node.circle import Circle, place_of
-from almenara.node.clock import Clock, minute_of
+from almenara.node.clock import minute_of
 from almenara.node.problem import Kind, Problem
 from almenara.node.roster import show
 from almenara.node.words import N_
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from almenara.node.epochs import Epochs
     from almenara.node.events import Events
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
 
 KEY_SECONDS = 10.0  # how long `accept` waits for the key
 INVITE_DAYS = 37  # invite, accept and decline live so long (PROTOCOL §8)
@@ -47,7 +48,7 @@ class Groups:
         admission: Admission,
         epochs: Epochs,
         author: Author,
-        clock: Clock,
+        clock: Timekeeper,
         events: Events,
     ) -> None:
         self._store, self._circles, self._admission, self._epochs = store, circles, admission, epochs
@@ -73,6 +74,7 @@ class Groups:
             max_tlp=_ceiling(new.max_tlp),
             retention_days=new.retention_days,
         )
+        self._clock.check()
         async with self._circles.change() as tx:
             statement, key, carry = self._epochs.found_group(terms)
             circle = await self._begin(tx, statement, key, carry)
@@ -100,6 +102,7 @@ class Groups:
         node = parse_node(node_id)
         if role not in ROLES:
             raise Problem(Kind.UNKNOWN_CODE, field="role", expected=" · ".join(ROLES), got=role[:40])
+        self._clock.check()
         async with self._circles.change() as tx:
             circle = self._circles.active(parse_id(circle_id))
             self._check_steward(circle)
@@ -117,6 +120,7 @@ class Groups:
     async def accept(self, circle_id: str) -> models.CircleChanged:
         """Say yes, then wait for the key; said again it changes nothing. Raises `Problem(NOT_READY)` uninvited."""
         raw = parse_id(circle_id)
+        self._clock.check()
         async with self._circles.change() as tx:
             circle = self._circles.find(raw)
             if circle.direct or circle.row.state != "active":
@@ -137,6 +141,7 @@ class Groups:
     async def decline(self, circle_id: str) -> models.CircleChanged:
         """Say no, or take a yes back while the key has not come. Raises `Problem(NOT_READY)` without an invitation."""
         raw = parse_id(circle_id)
+        self._clock.check()
         async with self._circles.change() as tx:
             circle = self._circles.find(raw)
             direct = self._direct(self._inviter(circle))
@@ -148,6 +153,7 @@ class Groups:
     async def leave(self, circle_id: str) -> models.CircleChanged:
         """Go; a steward re-keys without us. Raises `Problem(NOT_ALLOWED)` for the only steward and direct circles."""
         raw = parse_id(circle_id)
+        self._clock.check()
         async with self._circles.change() as tx:
             circle = self._circles.active(raw)
             self._check_may_leave(circle)
@@ -178,6 +184,7 @@ class Groups:
     async def remove(self, circle_id: str, node_id: str) -> models.MemberChanged:
         """Put a member out under a fresh key, or take an invitation back. Raises `Problem`."""
         node = parse_node(node_id)
+        self._clock.check()
         async with self._circles.change() as tx:
             circle = self._circles.active(parse_id(circle_id))
             self._check_steward(circle)

@@ -53,7 +53,7 @@ class Home:
             file.flush()
             os.fsync(descriptor)
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -129,9 +129,9 @@ def read_passphrase(
     """
     source = file or _named_file(os.environ if environ is None else environ)
     if source is not None:
-        return _checked(_first_line(source))
+        return checked(_first_line(source))
     if prompt and sys.stdin.isatty():
-        return _checked(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
+        return checked(click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
     return None
 
 
@@ -157,7 +157,8 @@ def _first_line(path: Path) -> str:
         ) from None
 
 
-def _checked(passphrase: str) -> str:
+def checked(passphrase: str) -> str:
+    """Give back a passphrase that is long enough. Raises `Problem(WRONG_TYPE)`."""
     if len(passphrase) < PASSPHRASE_MIN:
         raise Problem(
             Kind.WRONG_TYPE,
@@ -178,7 +179,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return os.path.samestat(os.fstat(descriptor), there)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a name in a folder as durable as the file it names."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -6,10 +6,9 @@ unique by (author, circle, incarnation, seq), and acknowledgements leave after t
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from sqlalchemy.exc import InterfaceError, OperationalError
@@ -17,12 +16,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
 from almenara.node.authoring import object_row
-from almenara.node.clock import MINUTE_MS, Clock, minute_of
+from almenara.node.clock import MINUTE_MS, minute_of
+from almenara.node.queueing import FairQueue
+from almenara.node.quotas import Quotas
 from almenara.node.storage.rows import AlertRow, EnvelopeRow, IdRow, ObjectRow, QuarantineRow
+from almenara.node.wanting import HELD, OPENED, OUTCOMES, REFUSED, Wants
 from almenara.protocol.alert import parse_view
-from almenara.protocol.envelope import Outer, Suite, envelope_id, is_past_life, open_circle, open_packet, parse_outer
+from almenara.protocol.envelope import Outer, Suite, is_past_life, open_circle, open_packet, parse_outer
 from almenara.protocol.errors import Defect, LocalError, NewerVersion, ProtocolError, RemoteError
-from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
+from almenara.protocol.flow import LANES, cost
+from almenara.protocol.limits import MINUTES_PER_DAY
 from almenara.protocol.object import (
     Header,
     ObjectType,
@@ -35,36 +38,39 @@ from almenara.protocol.object import (
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.circles import Circles
     from almenara.node.events import Events
-    from almenara.node.exchange import Arrival, Exchange
+    from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
+    from almenara.node.wanting import Answered
 
 BATCH = 512  # envelopes per transaction: each touched page is encrypted once (measured: larger batches gain little)
-QUEUE_BYTES = 4 * 1024 * 1024  # of envelopes waiting, 1,024 alerts; beyond, links push back
+QUEUE_BYTES = 4 * 1024 * 1024  # of one peer's envelopes waiting; credit keeps it below, beyond it the link pushes back
 WATCHED = 1024  # held envelopes whose senders are told when they open; the others learn it at the next connection
 HELD_POOL_BYTES = 16 * 1024 * 1024  # unknown key ids wait here, per scope (PROTOCOL §6)
+TAG = slice(4, 20)  # of an envelope's outer bytes
 EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
-OPENED, HELD, REFUSED = "opened", "held", "refused"
-_OUTCOME = {
-    OPENED: Outcome.STORED,
-    "own": Outcome.STORED,
-    HELD: Outcome.HELD,
-    REFUSED: Outcome.REFUSED,
-}
+BUSY = "busy"  # of an outcome only: nothing is kept
 
 # What may be accepted another day: these ids are not remembered, so that a peer may offer the envelope again.
 _NOT_FOR_GOOD = {Defect.UNKNOWN_KEY, Defect.TOO_LARGE, Defect.PAST_LIFE}
 
-_DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
+DISK_FAULTS = (OperationalError, InterfaceError, PoolTimeout, OSError)  # not the fault of what was being stored
 
 log = structlog.get_logger()
 
 
 class Undecided(Exception):  # noqa: N818 - a verdict, not a failure
     """The envelope cannot be judged yet: its key, its statement or its author's card is still to come."""
+
+
+class OverQuota(Exception):  # noqa: N818 - a verdict, not a failure
+    """Its author has written more than a day's worth: not now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Batch:
     """What one transaction is about to write."""
 
     now: int
+    in_doubt: bool  # whether `now` may be wrong: then nothing is late, and nothing too early
     rows: list[EnvelopeRow] = field(default_factory=list)
     objects: list[tuple[SignedObject, bytes]] = field(default_factory=list)
     alerts: list[AlertRow] = field(default_factory=list)
@@ -90,39 +97,59 @@ class Batch:
     late: list[bytes] = field(default_factory=list)  # held before, opened now
 
 
-class Ingest:
-    """The one writer of received envelopes."""
+class Pool(Protocol):
+    """Where envelopes of circles that we are not in may stay, if a peer asked for it."""
 
-    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Clock, events: Events) -> None:
+    async def hold(
+        self, tx: Transaction, outer: Outer, size: int, *, proven: bool, settle: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """As `Carriage.hold`."""
+
+
+class Ingest:
+    """The one writer of received envelopes. `carriage` holds what we carry, once wired."""
+
+    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
         self._clock, self._events = clock, events
-        self._queue: asyncio.Queue[Arrival] = asyncio.Queue()
-        self._queued, self._room = 0, asyncio.Event()
-        self._waiting: dict[bytes, list[Arrival]] = {}  # whom to tell when a held envelope opens
+        self.wants = Wants(store)
+        self.carriage: Pool | None = None
+        self._quotas = Quotas(clock)
+        self._over_quota: set[bytes] = set()
+        self._queue: FairQueue[bytes, Arrival] = FairQueue(LANES)
+        self._waiting: dict[bytes, list[tuple[Answered, int, int]]] = {}  # whom to tell when a held envelope opens
 
     async def submit(self, arrival: Arrival) -> None:
-        """Queue one envelope; waits while the queue is full."""
-        while self._queued >= QUEUE_BYTES:
-            self._room.clear()
-            await self._room.wait()
-        self._queued += _weight(arrival)
-        self._queue.put_nowait(arrival)
+        """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
+        peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
+        ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
+        ours = ours or (self.carriage is not None and self._keyring.carries(tag))
+        # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
+        # a person read in has none: only sessions have the epoch of a log.
+        if arrival.exchange.peer_epoch and not self._quotas.admits(
+            peer.raw, tag if ours else b"", arrival.lane, cost(arrival.envelope)
+        ):
+            if peer.raw not in self._over_quota:  # once, not for each envelope of a flood
+                self._over_quota.add(peer.raw)
+                log.warning("quota-reached", peer=peer.short, lane=arrival.lane)
+            self._answer([arrival], [Outcome.BUSY])
+            return
+        self._over_quota.discard(peer.raw)
+        self.wants.coming(arrival.envelope_id)
+        await self._queue.put(arrival.lane, peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
 
     async def run(self) -> None:
-        """For ever: take what has come, write it, answer."""
+        """For ever: take what has come, of every peer in turn, write it, answer."""
         while True:
-            arrivals = [await self._queue.get()]
-            while len(arrivals) < BATCH and not self._queue.empty():
-                arrivals.append(self._queue.get_nowait())
-            self._queued -= sum(map(_weight, arrivals))
-            self._room.set()
+            arrivals = await self._queue.take(BATCH)
             await self._take_safely(arrivals)
+            self.wants.came(arrival.envelope_id for arrival in arrivals)
 
     async def _take_safely(self, arrivals: list[Arrival]) -> None:
         """A disk that fails ends the sessions, so that they send again; a fault of ours costs only its own envelope."""
         try:
             await self.take(arrivals)
-        except _DISK_FAULTS as error:
+        except DISK_FAULTS as error:
             await self._hang_up(arrivals, error)
         except Exception as error:  # noqa: BLE001 - the node must go on with the next envelope
             log.error("batch-failed", error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
@@ -148,31 +175,44 @@ class Ingest:
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
         error = LocalError(Defect.MALFORMED, "internal")
-        found, now = envelope_id(arrival.envelope), self._clock()
+        found, now = arrival.envelope_id, self._clock()
         async with self._store.write() as tx:
             size = len(arrival.envelope)
             await tx.quarantine.add([_quarantined(error, arrival.exchange.peer.raw, found, size, now)])
             await self._move_cursors(tx, [arrival])
         self._answer([arrival], [Outcome.REFUSED])
+        self._settle({found: Outcome.REFUSED})
+
+    def _batch(self) -> Batch:
+        return Batch(self._clock(), self._clock.doubt() is not None)
 
     async def take(self, arrivals: list[Arrival]) -> None:
         """Write one batch and answer it. After a failed commit nothing was answered, so the peer sends again."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         outcomes: list[Outcome] = []
         async with self._circles.change() as tx:
-            ids = [envelope_id(arrival.envelope) for arrival in arrivals]
+            ids = [arrival.envelope_id for arrival in arrivals]
             known = await tx.log.known(ids)
             batch.seen.update(dict.fromkeys(await tx.log.refused(ids), REFUSED))
             for found, arrival in zip(ids, arrivals, strict=True):
                 state = known[found][1] if found in known else batch.seen.get(found)
                 state = state or await self._receive(tx, batch, arrival, found)
                 batch.seen[found] = state
-                outcomes.append(_OUTCOME[state])
+                outcomes.append(OUTCOMES.get(state, Outcome.BUSY))
             await self._write(tx, batch)
             await self._reconsider(tx, batch)
-            await self._move_cursors(tx, arrivals)
+            kept = [arrival for arrival, outcome in zip(arrivals, outcomes, strict=True) if outcome is not Outcome.BUSY]
+            await self._move_cursors(tx, kept)
         self._answer(arrivals, outcomes)
+        self._settle(dict(zip(ids, outcomes, strict=True)))
         self._tell(batch)
+
+    def _settle(self, outcomes: dict[bytes, Outcome]) -> None:
+        """Tell everybody who announced what has come now."""
+        final = {found: outcome for found, outcome in outcomes.items() if outcome is not Outcome.BUSY}
+        for found, exchange, lane, position in self.wants.arrived(final):
+            if final[found] is Outcome.HELD:
+                self._watch(found, exchange, lane, position)
 
     async def _receive(self, tx: Transaction, batch: Batch, arrival: Arrival, found: bytes) -> str:
         """Judge one new envelope; returns the state it is kept in."""
@@ -180,12 +220,17 @@ class Ingest:
         outer = None
         try:
             outer = parse_outer(data)
-            self._check_life(outer, batch.now)
+            self._check_life(outer, batch)
             try:
                 state = await self._judge(tx, batch, outer, Received(found, data, source))
             except (Undecided, NewerVersion):
-                state = await self._hold(tx, outer, len(data), minute_of(batch.now) // 60)
-                self._remember(found, arrival)
+                state = await self._hold(tx, batch, outer, arrival)
+                if state == REFUSED:  # nobody broke a rule: the pool is full
+                    return REFUSED
+                self._watch(found, arrival.exchange, arrival.lane, arrival.position)
+        except OverQuota:
+            log.info("author-over-quota", peer=source.short)
+            return BUSY
         except ProtocolError as error:
             batch.refused.append(_quarantined(error, source.raw, found, len(data), batch.now))
             if outer is not None and error.kind not in _NOT_FOR_GOOD:
@@ -196,13 +241,13 @@ class Ingest:
         return state
 
     @staticmethod
-    def _check_life(outer: Outer, now: int) -> None:
-        if is_past_life(outer, minute_of(now)):
+    def _check_life(outer: Outer, batch: Batch) -> None:
+        if is_past_life(outer, minute_of(batch.now)) and not batch.in_doubt:
             raise RemoteError(Defect.PAST_LIFE, "created_hour")
 
     async def _judge(self, tx: Transaction, batch: Batch, outer: Outer, received: Received) -> str:
         """Open it and let it take effect. Raises `RemoteError`, or `Undecided` when something else must come first."""
-        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS:
+        if outer.created_hour > minute_of(batch.now) // 60 + EARLY_HOURS and not batch.in_doubt:
             raise Undecided
         if outer.suite is Suite.X_WING:
             return await self._judge_packet(tx, outer, received)
@@ -230,7 +275,7 @@ class Ingest:
         if header.type is ObjectType.STATEMENT:
             await self._take_statement(tx, signed)
         else:
-            await self._check_author(tx, signed, minute_of(batch.now))
+            await self._check_author(tx, signed, header.created_min if batch.in_doubt else minute_of(batch.now))
             await self._effect(tx, batch, signed, received)
         batch.objects.append((signed, received.envelope_id))
 
@@ -247,6 +292,8 @@ class Ingest:
         with _undecided_for(Defect.UNKNOWN_AUTHOR):
             public = self._circles.cards.sign_public(signed.header, now_min)
         verify_object(signed, public)
+        if not self._quotas.writes(signed.header):  # after the signature: nobody can use up another's
+            raise OverQuota
 
     async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
         if signed.header.type is ObjectType.ALERT:
@@ -297,21 +344,34 @@ class Ingest:
         header = signed.header
         return await tx.chains.taken(header.author, header.circle, header.incarnation, header.seq)
 
-    async def _hold(self, tx: Transaction, outer: Outer, size: int, hour: int) -> str:
+    async def _hold(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
         """Keep what cannot be opened yet, or not here, if its scope is one we prove now and its pool has room.
 
         A member can name the scope of any week to come, each with a pool of its own: those have to wait elsewhere.
         """
-        if outer.tag not in self._keyring.scopes(hour):
-            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        size = len(arrival.envelope)
+        if outer.tag not in self._keyring.scopes(minute_of(batch.now) // 60):
+            return await self._carry(tx, batch, outer, arrival)
         if await tx.log.held_bytes(outer.tag) + size > HELD_POOL_BYTES:
             raise RemoteError(Defect.TOO_LARGE, "pool")
         return HELD
 
-    def _remember(self, found: bytes, arrival: Arrival) -> None:
+    async def _carry(self, tx: Transaction, batch: Batch, outer: Outer, arrival: Arrival) -> str:
+        """The same for a scope that we are not in, if a peer asked for it: not opened ever, as far as we know."""
+        if self.carriage is None or not self._keyring.carries(outer.tag):
+            raise RemoteError(Defect.UNKNOWN_KEY, "kid")
+        proven, size = arrival.exchange.proves(outer.tag), len(arrival.envelope)
+
+        async def settle() -> None:
+            await tx.log.append(batch.rows, known=())
+            batch.rows.clear()
+
+        return HELD if await self.carriage.hold(tx, outer, size, proven=proven, settle=settle) else REFUSED
+
+    def _watch(self, found: bytes, exchange: Answered, lane: int, position: int) -> None:
         while len(self._waiting) >= WATCHED:
             self._waiting.pop(next(iter(self._waiting)))
-        self._waiting.setdefault(found, []).append(replace(arrival, envelope=b""))
+        self._waiting.setdefault(found, []).append((exchange, lane, position))
 
     # the transaction's end, and after it
 
@@ -339,7 +399,7 @@ class Ingest:
             await self._look_again(tx, batch)
 
     async def _look_again(self, tx: Transaction, batch: Batch) -> None:
-        again = Batch(batch.now)
+        again = Batch(batch.now, batch.in_doubt)
         for row in await tx.log.held(self._keyring.kids()):
             try:
                 received = Received(row.envelope_id, row.data, NodeId(row.source))
@@ -357,26 +417,28 @@ class Ingest:
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
-        batch = Batch(self._clock())
+        batch = self._batch()
         async with self._circles.change() as tx:
             await self._look_again(tx, batch)
             await self._reconsider(tx, batch)
         self._tell(batch)
 
-    @staticmethod
-    async def _move_cursors(tx: Transaction, arrivals: list[Arrival]) -> None:
+    async def _move_cursors(self, tx: Transaction, arrivals: list[Arrival]) -> None:
         reached: dict[tuple[bytes, int], tuple[bytes, int]] = {}
         for arrival in arrivals:
-            key = (arrival.exchange.peer.raw, arrival.lane)
-            last = reached.get(key, (b"", 0))[1]
-            reached[key] = (arrival.exchange.peer_epoch, max(arrival.position, last))
+            if not arrival.exchange.peer_epoch:
+                continue
+            frontier = self.wants.frontier(arrival.exchange, arrival.lane)
+            frontier.settle([arrival.position])
+            reached[arrival.exchange.peer.raw, arrival.lane] = (arrival.exchange.peer_epoch, frontier.cursor)
         for (peer, lane), (epoch, position) in reached.items():
             await tx.log.raise_incoming(peer, lane, epoch, position)
 
-    @staticmethod
-    def _answer(arrivals: list[Arrival], outcomes: list[Outcome]) -> None:
-        answers: dict[tuple[int, int], tuple[Exchange, list[tuple[int, Outcome]]]] = {}
+    def _answer(self, arrivals: list[Arrival], outcomes: list[Outcome]) -> None:
+        answers: dict[tuple[int, int], tuple[Sender, list[tuple[int, Outcome]]]] = {}
         for arrival, outcome in zip(arrivals, outcomes, strict=True):
+            if outcome is Outcome.BUSY and arrival.exchange.peer_epoch:
+                self.wants.frontier(arrival.exchange, arrival.lane).wait(arrival.position)
             key = (id(arrival.exchange), arrival.lane)
             answers.setdefault(key, (arrival.exchange, []))[1].append((arrival.position, outcome))
         for (_, lane), (exchange, positions) in answers.items():
@@ -384,15 +446,10 @@ class Ingest:
 
     def _tell(self, batch: Batch) -> None:
         for found in batch.late:
-            for arrival in self._waiting.pop(found, []):
-                arrival.exchange.acknowledge(arrival.lane, [(arrival.position, Outcome.STORED)])
+            for exchange, lane, position in self._waiting.pop(found, []):
+                exchange.acknowledge(lane, [(position, Outcome.STORED)])
         for row in batch.alerts:
             self._events.publish("delivery" if row.own else "inbox", row.alert_id.hex())
-
-
-def _weight(arrival: Arrival) -> int:
-    """What an envelope takes in the queue; an empty one takes room too."""
-    return max(len(arrival.envelope), SMALL)
 
 
 class _undecided_for:  # noqa: N801 - read as a word after `with`; a generator here costs 3 us an alert

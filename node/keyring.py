@@ -6,13 +6,17 @@ The database is where they live; the keyring is loaded from it at start and foll
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from almenara.crypto.sealing import PrekeySecret
 from almenara.protocol import keys, scope
+from almenara.protocol.messages import MAX_PROOFS
 
 if TYPE_CHECKING:
-    from almenara.node.storage.rows import ClassKeyRow, OwnPrekeyRow, StatementRow
+    from collections.abc import Sequence
+
+    from almenara.node.storage.rows import CarriedRow, ClassKeyRow, OwnPrekeyRow, StatementRow
 
 CLASSES = (0, 1)  # travels 7 days, 35 days
 
@@ -38,6 +42,8 @@ class Keyring:
         self._carry: dict[bytes, bytes] = {}  # statement id -> carry secret
         self._prekeys: dict[bytes, PrekeySecret] = {}
         self._scopes: tuple[int, dict[bytes, bytes]] | None = None  # week -> tag -> scope key, until something changes
+        self._carried: tuple[CarriedRow, ...] = ()
+        self._carried_tags: frozenset[bytes] = frozenset()
 
     def load(self, class_keys: list[ClassKeyRow], statements: list[StatementRow], prekeys: list[OwnPrekeyRow]) -> None:
         """Take over what the database holds; keys of early packets are added by whoever keeps those."""
@@ -118,6 +124,10 @@ class Keyring:
         """Our prekey that a key packet is sealed to."""
         return self._prekeys.get(kid)
 
+    def prekeys(self) -> list[PrekeySecret]:
+        """All of them, to try where nothing says which was used."""
+        return list(self._prekeys.values())
+
     def carry_secret(self, statement_id: bytes) -> bytes | None:
         """The secret from which a statement's tags derive."""
         return self._carry.get(statement_id)
@@ -133,6 +143,24 @@ class Keyring:
         if self._scopes is None or self._scopes[0] != week:
             self._scopes = week, self._derive_scopes(hour)
         return self._scopes[1]
+
+    def carry(self, rows: Sequence[CarriedRow]) -> None:
+        """The scopes that we carry for peers from now on, the most wanted first."""
+        self._carried = tuple(rows)
+        self._carried_tags = frozenset(row.tag for row in rows)
+
+    def carries(self, tag: bytes) -> bool:
+        """Whether a peer asked us to carry this scope."""
+        return tag in self._carried_tags
+
+    def provable(self, hour: int) -> dict[bytes, bytes]:
+        """Tag to scope key of all that INTEREST proves: our own scopes first, then those we carry, as many as fit."""
+        weeks = scope.weeks_of_interest(hour)
+        carried = ((row.tag, row.key) for row in self._carried if row.week in weeks)
+        found: dict[bytes, bytes] = {}
+        for tag, key in chain(self.scopes(hour).items(), carried):
+            found.setdefault(tag, key)
+        return dict(islice(found.items(), MAX_PROOFS))
 
     def _derive_scopes(self, hour: int) -> dict[bytes, bytes]:
         alive = {statement_id for statement_id, _ in self._by_statement}

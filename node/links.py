@@ -11,10 +11,10 @@ import structlog
 
 from almenara.crypto.identity import NodeId
 from almenara.node.exchange import Desk, Exchange
+from almenara.node.silence import CALLS_US, FAULTS, NO_ADDRESS, NOT_CONNECTED, Silence
 from almenara.node.transport.backoff import Backoff
 from almenara.node.transport.dialer import Dialer
-from almenara.node.transport.errors import DialFault, TransportError, Unreachable
-from almenara.node.words import N_
+from almenara.node.transport.errors import EndpointMalformed, TransportError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,19 +22,13 @@ if TYPE_CHECKING:
     from almenara.node.events import Events
     from almenara.node.repair import Progress, SessionRepair
     from almenara.node.transport.door import Door
+    from almenara.node.transport.endpoint import Endpoint
     from almenara.node.transport.link import Link
 
-BASE_SECONDS = 1.0
-CAP_SECONDS = 300.0  # the longest wait between two dials, so that a critical alert is never late by more
-
-UNREACHABLE_REASONS = {
-    DialFault.NO_SUCH_NAME: N_("The name in their address cannot be found."),
-    DialFault.NO_ANSWER: N_("Their address does not answer."),
-    DialFault.TIMED_OUT: N_("Their address did not answer in time."),
-    DialFault.WRONG_CERTIFICATE: N_("Another node answers at their address."),
-    DialFault.TURNED_AWAY: N_("Their node turned the connection away."),
-}
-NO_ADDRESS = N_("They gave no address; only they can connect.")
+HINT_SECONDS = 3600.0  # as long as an announcement stands
+HINTS = 4  # addresses tried for one peer on the local network
+CAP_SECONDS = 1_800.0  # the longest wait between two dials; whoever comes back dials, too
+URGENT_CAP_SECONDS = 300.0  # the same while a critical alert of ours is under way to the peer
 
 log = structlog.get_logger()
 
@@ -42,19 +36,27 @@ log = structlog.get_logger()
 class Links:
     """Who is connected. One exchange per peer; the others are closed."""
 
-    def __init__(self, own: NodeId, door: Door, events: Events) -> None:
+    def __init__(self, own: NodeId, door: Door, events: Events, proxy: Endpoint | None = None) -> None:
         self._own, self._door, self._events = own, door, events
-        self.dialer = Dialer(door)
+        self.dialer = Dialer(door, proxy=proxy)
         self.desk: Desk | None = None
         self._live: dict[bytes, Exchange] = {}
         self._tasks: dict[bytes, asyncio.Task[None]] = {}
         self._backoffs: dict[bytes, Backoff] = {}
-        self._faults: dict[bytes, str] = {}
+        self._faults: dict[bytes, Silence] = {}  # why the last dial failed
+        self._callers: set[bytes] = set()  # peers that gave no address
+        self._hints: dict[bytes, dict[str, float]] = {}  # peer -> where it was heard, until when that counts
         self._ended: dict[bytes, asyncio.Event] = {}
+        self._stay_away: dict[bytes, float] = {}  # peer -> loop time until which it asked us not to call
+        self.is_urgent: Callable[[bytes], bool] = lambda _: False
         self.on_contact: Callable[[bytes], None] = lambda _: None
 
     def __iter__(self) -> Iterator[Exchange]:
         return iter(list(self._live.values()))
+
+    def clock_differences(self) -> list[int]:
+        """Minutes that each connected peer's clock is ahead of our computer's."""
+        return [exchange.clock_difference_min for exchange in self if exchange.greeted]
 
     def __len__(self) -> int:
         return len(self._live)
@@ -81,9 +83,14 @@ class Links:
         exchange = self._live.get(peer)
         return exchange.repair if exchange else None
 
-    def fault(self, peer: bytes) -> str:
-        """Why the last dial failed, in words; empty when none did."""
-        return self._faults.get(peer, "")
+    def clock_difference(self, peer: bytes) -> int | None:
+        """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
+        exchange = self._live.get(peer)
+        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
+
+    def silence(self, peer: bytes) -> Silence:
+        """Why no session with the peer is running."""
+        return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""
@@ -91,14 +98,31 @@ class Links:
         old = self._tasks.pop(peer, None)
         if old is not None:
             old.cancel()
+        self._faults.pop(peer, None)
         if endpoints:
-            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+            self._callers.discard(peer)
         else:
-            self._faults[peer] = NO_ADDRESS
+            self._callers.add(peer)
+        if endpoints or peer in self._hints:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+
+    def hint(self, peer: bytes, endpoint: str) -> None:
+        """A verified peer may be at this address of the local network for the next hour: dial it there too, soon."""
+        now = asyncio.get_running_loop().time()
+        known = {at: until for at, until in self._hints.get(peer, {}).items() if until > now}
+        if len(known) < HINTS:  # whoever floods the network with liars does not push out the address heard before
+            known.setdefault(endpoint, now + HINT_SECONDS)
+        self._hints[peer] = known
+        if peer not in self._tasks:
+            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, ()))
+        elif peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
 
     async def drop(self, peer: bytes) -> None:
         """End trust: the pin goes, a live link is cut at once, nobody dials any more."""
         self._door.unpin(peer)
+        self._hints.pop(peer, None)
         task = self._tasks.pop(peer, None)
         if task is not None:
             task.cancel()
@@ -110,6 +134,17 @@ class Links:
         """The log has grown."""
         for exchange in self:
             exchange.wake()
+
+    def carry(self) -> None:
+        """Whom we ask to carry, or what we grant, has changed."""
+        for exchange in self:
+            exchange.carry()
+
+    def hurry(self, peer: bytes) -> None:
+        """Something critical is under way to this peer: dial soon, unless it is connected or asked us to wait."""
+        if peer in self._backoffs and peer not in self._live:
+            self._backoffs[peer].reset()
+            self._ended[peer].set()
 
     def prove(self) -> None:
         """Our scopes have changed."""
@@ -139,6 +174,7 @@ class Links:
             await rival.close()
         exchange = Exchange(self.desk, link)
         self._live[link.peer] = exchange
+        self._stay_away.pop(link.peer, None)  # whoever calls is to be called again
         self._faults.pop(link.peer, None)
         self._tell(link.peer)
         try:
@@ -150,6 +186,8 @@ class Links:
         finally:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
+            if exchange.retry_after:
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:
@@ -168,24 +206,40 @@ class Links:
         return opened_by_us == (self._own.raw < link.peer)
 
     async def _stay_connected(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
-        backoff = self._backoffs[peer] = Backoff(BASE_SECONDS, CAP_SECONDS, SystemRandom())
+        backoff = self._backoffs[peer] = Backoff(self.dialer.pace.retry_seconds, CAP_SECONDS, SystemRandom())
         ended = self._ended[peer] = asyncio.Event()
         while True:
-            if peer not in self._live:
+            if peer not in self._live and not self._asked_to_wait(peer):
                 await self._dial_once(peer, endpoints)
             ended.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(backoff.next()):
+                async with asyncio.timeout(self._wait(peer, backoff)):
                     await ended.wait()
-                await asyncio.sleep(backoff.next())  # a link has just ended: soon again, but not all at once
+                await asyncio.sleep(self._wait(peer, backoff))  # a link has just ended: soon again, not all at once
+
+    def _wait(self, peer: bytes, backoff: Backoff) -> float:
+        """Seconds until the next dial: at least as long as the peer asked for."""
+        cap = URGENT_CAP_SECONDS if self.is_urgent(peer) else CAP_SECONDS
+        return max(min(backoff.next(), cap), self._asked_to_wait(peer))
+
+    def _asked_to_wait(self, peer: bytes) -> float:
+        return max(0.0, self._stay_away.get(peer, 0.0) - asyncio.get_running_loop().time())
+
+    def _hinted(self, peer: bytes) -> tuple[str, ...]:
+        now = asyncio.get_running_loop().time()
+        return tuple(at for at, until in self._hints.get(peer, {}).items() if until > now)
 
     async def _dial_once(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
-        for endpoint in endpoints:
+        hinted = self._hinted(peer)
+        for endpoint in (*hinted, *endpoints):
             try:
                 link = await self.dialer.dial(peer, endpoint)
             except Unreachable as error:
-                self._faults[peer] = UNREACHABLE_REASONS[error.fault]
-            except (TransportError, OSError) as error:  # of ours: a bad address, no pin, no file with our certificate
+                if endpoint not in hinted:  # anybody can say anything on a local network
+                    self._faults[peer] = FAULTS[error.fault]
+            except EndpointMalformed:
+                self._faults[peer] = NO_ADDRESS
+            except (TransportError, OSError) as error:  # of ours: no pin, no file with our certificate
                 log.warning("dial-refused", peer=NodeId(peer).short, error=type(error).__name__)
             else:
                 with contextlib.suppress(TransportError):

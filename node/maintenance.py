@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from random import SystemRandom
-from statistics import median
 from typing import TYPE_CHECKING
 
 import structlog
 
-from almenara.node.clock import HOUR_MS, MINUTE_MS, Clock, minute_of
+from almenara.node.clock import minute_of
 from almenara.node.storage.errors import EraseBlocked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.admission import Admission
     from almenara.node.announcing import Announcements
+    from almenara.node.carriage import Carriage
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
     from almenara.node.ingest import Ingest
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from almenara.node.own_keys import OwnKeys
     from almenara.node.peers import Peers
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.door import Door
 
 EVERY_SECONDS = 600.0
 JITTER = 0.2  # of EVERY_SECONDS, so that the nodes of a network do not act in step
-CLOCK_WITNESSES = 3  # peers whose clocks must be known before ours is doubted (PROTOCOL §9)
 
 log = structlog.get_logger()
 
@@ -39,18 +40,21 @@ class Maintenance:
     def __init__(
         self,
         store: Store,
-        clock: Clock,
+        clock: Timekeeper,
         circles: Circles,
+        admission: Admission,
         own_keys: OwnKeys,
         announcements: Announcements,
         peers: Peers,
         links: Links,
         ingest: Ingest,
         door: Door,
+        carriage: Carriage,
     ) -> None:
         self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
+        self._admission = admission
         self._announcements, self._peers, self._links = announcements, peers, links
-        self._ingest, self._door = ingest, door
+        self._ingest, self._door, self._carriage = ingest, door, carriage
         self._erasure_due = False
 
     async def run(self) -> None:
@@ -62,12 +66,13 @@ class Maintenance:
 
     async def round(self) -> None:
         """Everything that is due now; what fails is logged, and the next round tries again."""
-        if not self._clock_in_doubt():
-            await self._safely("expiry", self._expire)
-            await self._rotate()
+        await self._safely("clock", self._keep_time)
+        if self._clock.doubt():
+            log.warning("clock-in-doubt")
+        else:
+            await self._by_date()
         await self._safely("erasure", self.erase)
-        await self._safely("renewal", self._renew)
-        await self._safely("unconfirmed", self._peers.drop_unconfirmed)
+        await self._safely("cards", self._peers.follow_cards)  # of one that came just before a crash, nobody was told
         await self._safely("reconsideration", self._ingest.reconsider)  # what came from the future may be present now
         self._links.prove()
 
@@ -78,13 +83,17 @@ class Maintenance:
         except Exception as error:  # noqa: BLE001 - the daemon goes on; the kind of fault is in the log
             log.error("maintenance-failed", kind=part, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
 
-    def _clock_in_doubt(self) -> bool:
-        """PROTOCOL §9: an hour off the median of three or more peers, we destroy nothing by date."""
-        ahead = [exchange.clock_difference_min for exchange in self._links if exchange.ready.is_set()]
-        in_doubt = len(ahead) >= CLOCK_WITNESSES and abs(median(ahead)) * MINUTE_MS > HOUR_MS
-        if in_doubt:
-            log.warning("clock-in-doubt")
-        return in_doubt
+    async def _keep_time(self) -> None:
+        async with self._store.write() as tx:
+            await self._clock.keep(tx)
+
+    async def _by_date(self) -> None:
+        """What a wrong clock would do wrongly: it waits while ours is in doubt (PROTOCOL §9)."""
+        await self._safely("expiry", self._expire)
+        await self._rotate()
+        await self._safely("renewal", self._renew)
+        await self._safely("unconfirmed", self._peers.drop_unconfirmed)
+        await self._safely("carrying", self._tidy)
 
     async def _expire(self) -> None:
         now = self._clock()
@@ -94,6 +103,9 @@ class Maintenance:
                 await self._circles.load_keys(tx)
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
         self._erasure_due |= keys + gone > 0
+
+    async def _tidy(self) -> None:
+        self._erasure_due |= await self._carriage.tidy()
 
     def owe_erasure(self) -> None:
         """Something was deleted that the write-ahead log still holds."""
@@ -118,6 +130,8 @@ class Maintenance:
         for circle in self._circles:
             if self._is_due(circle):
                 await self._safely("rotation", partial(self._rotate_one, circle.id))
+            if not circle.direct and circle.history.may_issue(self._circles.own):
+                await self._safely("admission", partial(self._admit, circle.id))
 
     async def _rotate_one(self, circle_id: bytes) -> None:
         async with self._circles.change() as tx:
@@ -125,6 +139,13 @@ class Maintenance:
             if self._is_due(circle):
                 await self._circles.rotate(tx, circle)
 
+    async def _admit(self, circle_id: bytes) -> None:
+        """Whoever accepted while our clock was in doubt."""
+        async with self._circles.change() as tx:
+            await self._admission.admit(tx, self._circles.find(circle_id))
+
     def _is_due(self, circle: Circle) -> bool:
-        now_min = minute_of(self._clock())
-        return circle.row.state == "active" and circle.history.rotation_due(self._circles.own, now_min)
+        """Weekly, or because somebody went out while nothing could be issued."""
+        history, own = circle.history, self._circles.own
+        late = history.may_issue(own) and bool(history.reissues(own))
+        return circle.row.state == "active" and (late or history.rotation_due(own, minute_of(self._clock())))

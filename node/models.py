@@ -33,6 +33,16 @@ class NodeProblem(Model):
     next: str
 
 
+class Clock(Model):
+    """`almenara clock`: what this computer says; while that is in doubt also what is likelier."""
+
+    computer: str
+    supposed: str | None = None
+    doubt: Literal["jump", "peers"] | None = None
+    reason: str = ""
+    next: str = ""
+
+
 class PeerCount(Model):
     """Verified peers, and how many of them are connected now."""
 
@@ -61,6 +71,7 @@ class Status(Model):
     backlog: int = 0
     catching_up: CatchingUp | None = None
     problems: list[NodeProblem] = []
+    clock: Clock | None = None
 
 
 class InvitationMade(Model):
@@ -83,13 +94,41 @@ class Peer(Model):
     state: PeerState
     code: str = ""
     connected: bool = False
-    last_contact_at: str | None = None
+    last_contact_at: str | None = None  # now, while connected
+    clock_difference_minutes: int | None = None  # while connected: theirs is so far ahead of ours, or behind where < 0
     backlog: int = 0
     catching_up: CatchingUp | None = None
     verified_at: str | None = None
     verified_by: str | None = None
     reason: str = ""
     next: str = ""
+
+
+DISCOVERY_MINUTES = 60  # longest at a time: whoever asked is still there, and the names change every hour anyway
+
+
+class Neighbour(Model):
+    """A peer that was heard on the local network."""
+
+    node_id: str
+    name: str
+    connected: bool
+
+
+class Discovery(Model):
+    """`almenara discover`: whether we look for neighbours, until when, and whom we heard.
+
+    `until` is absent where the configuration has switched it on; `interfaces` are
+    those in use, or that would be; `announces` is false where our port is not open there, so that we
+    only listen; `others` counts nodes we are not paired with.
+    """
+
+    on: bool
+    until: str | None = None
+    interfaces: list[str]
+    announces: bool
+    found: list[Neighbour]
+    others: int
 
 
 class Peers(Model):
@@ -160,6 +199,50 @@ class MemberChanged(Model):
     circle_id: str
     node_id: str
     state: MemberState
+
+
+CarrierState = Literal["asked", "carrying", "refused", "full", "offline"]
+
+
+class Carrier(Model):
+    """A peer that we asked to carry for a circle; bytes are those for all that we asked of it."""
+
+    node_id: str
+    name: str
+    state: CarrierState
+    granted_bytes: int = 0
+    used_bytes: int = 0
+
+
+class CircleCarriers(Model):
+    """`almenara circle carriers`."""
+
+    circle_id: str
+    carriers: list[Carrier]
+
+
+class CarriedFor(Model):
+    """A peer for which we carry: what it may fill, and what is in use."""
+
+    node_id: str
+    name: str
+    granted_bytes: int
+    used_bytes: int
+    envelopes: int
+    asked_at: str | None = None
+
+
+class Carrying(Model):
+    """`almenara peers carrying`: `default_bytes` is what a peer may fill where nobody said otherwise."""
+
+    default_bytes: int
+    carrying: list[CarriedFor]
+
+
+class CarryQuota(Model):
+    """How much a peer may fill, in megabytes; 0 refuses it."""
+
+    quota_mb: int = Field(ge=0, le=4_000)
 
 
 class CircleChanged(Model):
@@ -314,6 +397,7 @@ class Delivery(Model):
     node_id: str
     name: str
     state: Literal["queued", "sent", "stored", "carried", "failed"]
+    carried_by: list[str] = []
     sent_at: str | None = None
     stored_at: str | None = None
     reason: str = ""
@@ -355,3 +439,29 @@ class People(Model):
     """Everybody who may sign in."""
 
     people: list[Person]
+
+
+class BundleAsked(Model):
+    """`almenara bundle export`: for one organisation, or under a passphrase."""
+
+    to: str | None = None
+    passphrase: str | None = Field(default=None, json_schema_extra={"format": "password", "writeOnly": True})
+
+
+class BundleImported(Model):
+    """`almenara bundle import`: what became of the envelopes in the file.
+
+    `records` is the sum of the four behind it. When the file ends early or is damaged, `complete` is false, and
+    everything before that place is counted. `sender` is there only where a peer of ours has signed the file.
+    """
+
+    records: int
+    new: int
+    known: int
+    held: int
+    refused: int
+    complete: bool
+    reason: str = ""
+    next: str = ""
+    sender: str | None = None
+    made_at: str | None = None

@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from almenara.crypto.identity import NodeId
 from almenara.node import models
-from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, rfc3339
+from almenara.node.clock import DAY_MS, MINUTE_MS, rfc3339
 from almenara.node.groups import Groups, parse_node
 from almenara.node.pairing import Code, NotPending, Pairing, PairingEnd, PairingFailed, PairingFault
 from almenara.node.problem import Kind, Problem
+from almenara.node.silence import CALLS_US, CHECK_LINE, FAULTS, NO_ADDRESS, Silence, of_caller
 from almenara.node.storage.rows import PeerRow
 from almenara.node.transport.errors import EndpointMalformed, Unreachable
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from almenara.node.cards import Cards
     from almenara.node.circles import Circles
     from almenara.node.config import Config
     from almenara.node.events import Events
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
     from almenara.protocol.card import Card, Introduction
 
 UNCONFIRMED_MS = DAY_MS  # a code nobody compared is forgotten
@@ -41,11 +45,15 @@ _ENDS = {
     PairingEnd.CERTIFICATE_TAKEN: _FAULTS[PairingFault.CERTIFICATE_TAKEN],
 }
 ASK_FOR_NEW = N_("Ask the other organisation for a new invitation.")
-SET_ADVERTISE = N_("Write the address others reach this node at into peer.advertise, then start the node again.")
+NO_PORT = N_("This node has no open port, so nobody could use its invitation.")
+LET_THEM_INVITE = N_("Let the other organisation invite, and use its invitation here.")
+SET_ADVERTISE = N_(
+    "Let the other organisation invite; or write the address others reach this node at into peer.advertise, and start "
+    "the node again."
+)
 COMPARE = N_("Compare the code by telephone or in person, then confirm.")
 WAIT_FOR_THEM = N_("Ask them to compare the code and confirm on their side.")
-CHECK_LINE = N_("Check that both nodes run and that their address is right; it is tried again by itself.")
-NOT_CONNECTED = N_("Not connected.")
+USE_AGAIN = N_("Check that their node runs and can be reached, then use the invitation again.")
 COMPARE_AGAIN = N_("Talk to them in another way, then pair again.")
 KEY_CHANGED = N_("There are two cards with one number for this node: one of them may be false.")
 NEW_NAME = N_("They now call themselves by another name. Here they keep the one they were verified under.")
@@ -64,12 +72,13 @@ class Peers:
         circles: Circles,
         groups: Groups,
         links: Links,
-        clock: Clock,
+        clock: Timekeeper,
         events: Events,
     ) -> None:
         self._store, self._config, self._cards, self._circles = store, config, cards, circles
         self._groups, self._links, self._clock, self._events = groups, links, clock, events
         self.pairing: Pairing | None = None
+        self.on_removed: Callable[[NodeId], Awaitable[None]] = _nothing
 
     async def load(self) -> None:
         """Take up trust where the last run left it."""
@@ -86,6 +95,8 @@ class Peers:
     async def invite(self) -> models.InvitationMade:
         """Raises `Problem(NOT_READY)` when no address is known at which others reach us."""
         endpoints = self._config.endpoints
+        if not self._config.peer.listen:
+            raise Problem(Kind.NOT_READY, NO_PORT, field="peer.listen", next=LET_THEM_INVITE)
         if not endpoints:
             raise Problem(
                 Kind.NOT_READY,
@@ -102,8 +113,12 @@ class Peers:
             code = await self._pairing.join(link)
         except PairingFailed as error:
             raise Problem(Kind.INVITATION_INVALID, _FAULTS[error.fault], field="invitation", next=ASK_FOR_NEW) from None
-        except (Unreachable, EndpointMalformed):
-            raise Problem(Kind.UNREACHABLE, field="invitation", next=CHECK_LINE) from None
+        except Unreachable as error:
+            found = FAULTS[error.fault]
+            next_step = USE_AGAIN if found.next == CHECK_LINE else found.next  # nothing tries again by itself
+            raise Problem(Kind.UNREACHABLE, found.reason, field="invitation", next=next_step) from None
+        except EndpointMalformed:
+            raise Problem(Kind.UNREACHABLE, NO_ADDRESS.reason, field="invitation", next=NO_ADDRESS.next) from None
         return await self._joined(code)
 
     async def _joined(self, code: Code) -> models.Peer:
@@ -113,6 +128,7 @@ class Peers:
     async def confirm(self, node_id: str, who: str) -> models.PeerChanged:
         """Our person found the codes equal; said again, it changes nothing. Raises `Problem`: NOT_FOUND, NOT_READY."""
         node = parse_node(node_id)
+        self._clock.check()
         row = await self._row(node)
         if row.state == "verified":
             return models.PeerChanged(node_id=node.text, state=row.state)
@@ -143,6 +159,7 @@ class Peers:
             await tx.peers.set(node.raw, state="removed", code="", reason="")
             await self._circles.end_direct(tx, node)
             await self._groups.remove_everywhere(tx, node)
+        await self.on_removed(node)
         self._events.publish("peers", node.text)
         return models.PeerChanged(node_id=node.text, state="removed")
 
@@ -328,7 +345,8 @@ class Peers:
             case "waiting":
                 advice = WAIT_FOR_THEM
             case "verified" if not connected:
-                reason, advice = self._links.fault(row.node_id) or NOT_CONNECTED, CHECK_LINE
+                silence = self._silence(row)
+                reason, advice = silence.reason, silence.next
             case "verified" if self._calls_itself_otherwise(row):
                 reason, advice = NEW_NAME, ASK_ABOUT_NAME
             case "blocked":
@@ -341,7 +359,8 @@ class Peers:
             state=row.state,
             code=row.code,
             connected=connected,
-            last_contact_at=rfc3339(row.last_contact_at) or None,
+            last_contact_at=rfc3339(self._clock() if connected else row.last_contact_at) or None,
+            clock_difference_minutes=self._links.clock_difference(row.node_id),
             backlog=self._links.backlog(row.node_id),
             catching_up=self._catching_up(row.node_id),
             verified_at=rfc3339(row.verified_at) or None,
@@ -354,6 +373,17 @@ class Peers:
         found = self._links.progress(node_id)
         return models.CatchingUp(expected=found.expected, received=found.received) if found else None
 
+    def _silence(self, row: PeerRow) -> Silence:
+        """Why no session with a verified peer is running."""
+        silence = self._links.silence(row.node_id)
+        if silence is not CALLS_US:
+            return silence
+        return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
+
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))
         return profile is not None and profile.name != row.name
+
+
+async def _nothing(_: NodeId) -> None:
+    """Until wired."""

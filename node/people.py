@@ -44,7 +44,7 @@ class Actor:
 
 
 SOMEBODY_THERE = N_("There is already somebody who can sign in.")
-LOCAL = Actor("local command line", "admin", "local")
+LOCAL = Actor(N_("local command line"), "admin", "local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class People:
         async with self._store.write() as tx:
             if first and await tx.people.all():
                 raise Problem(Kind.NOT_ALLOWED, SOMEBODY_THERE)
-            if await tx.people.get(name) is not None:
+            if name.casefold() == LOCAL.name or await tx.people.get(name) is not None:  # the audit knows names only
                 raise Problem(Kind.NOT_ALLOWED, N_("There is already a person with this name."), field="name")
             await tx.people.put(row)
         return _person(row)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from almenara.crypto.identity import NodeId
 from almenara.node import models
 from almenara.node.casebook import id_text, parse_id
-from almenara.node.clock import Clock, rfc3339
+from almenara.node.clock import rfc3339
+from almenara.node.deliveries import CARRIED_BLIND
+from almenara.node.health import UNACKNOWLEDGED_NEXT, UNACKNOWLEDGED_REASON
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 from almenara.protocol.alert import parse_view
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import AlertRow, DeliveryRow
+    from almenara.node.timekeeper import Timekeeper
+    from almenara.node.urgent import Urgent
 
 INBOX_MAX = 500  # alerts in one answer
 
-NOT_CONNECTED = N_("Not connected.")
 WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
 ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
 ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
@@ -33,8 +36,9 @@ ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm
 class Readings:
     """Reads alerts; decides nothing."""
 
-    def __init__(self, store: Store, clock: Clock, circles: Circles, links: Links) -> None:
+    def __init__(self, store: Store, clock: Timekeeper, circles: Circles, links: Links, urgent: Urgent) -> None:
         self._store, self._clock, self._circles, self._links = store, clock, circles, links
+        self._urgent = urgent
 
     async def inbox(self, after: str | None, limit: int) -> models.Inbox:
         """Others' alerts in order of arrival. Raises `Problem(MALFORMED)` for a cursor that is none."""
@@ -71,7 +75,7 @@ class Readings:
             return await self._detail(tx, max((row for row in rows if row.author == author), key=_revision))
 
     async def _detail(self, tx: Transaction, row: AlertRow) -> models.AlertDetail:
-        recipients = [self._delivery(found) for found in await tx.deliveries.of(row.alert_id)] if row.own else None
+        recipients = await self._deliveries(tx, row.alert_id) if row.own else None
         return models.AlertDetail(
             **self._fields(row), case_id=id_text(row.case_id) if row.case_id else None, recipients=recipients
         )
@@ -92,7 +96,7 @@ class Readings:
                 verified=row.own or self._circles.is_verified(author),
             ),
             "type": row.type,
-            "state": "expired" if row.expires_at <= self._clock() else row.state,
+            "state": "expired" if row.expires_at <= self._clock() and not self._clock.doubt() else row.state,
             "revision": row.revision,
             "tlp": TLP[row.tlp],
             "created_at": rfc3339(row.created_at),
@@ -101,21 +105,34 @@ class Readings:
             "view": view_of(row.body),
         }
 
-    def _delivery(self, row: DeliveryRow) -> models.Delivery:
+    async def _deliveries(self, tx: Transaction, alert_id: bytes) -> list[models.Delivery]:
+        rows = await tx.deliveries.of(alert_id)
+        holders = await tx.carrying.holders({row.envelope_id for row in rows})
+        blind = [holder.node_id for holder in holders]
+        members = [row.node_id for row in rows if row.state == "stored"]
+        return [self._delivery(row, blind, members) for row in rows]
+
+    def _delivery(self, row: DeliveryRow, blind: list[bytes], members: list[bytes]) -> models.Delivery:
+        """`blind` are carriers that hold it, `members` those who have it and pass it on."""
         node = NodeId(row.node_id)
+        carriers = [] if row.state == "stored" else blind + (members if row.state == "carried" else [])
         reason, advice = row.reason, ""
         match row.state:
             case "queued" | "sent" if not self._links.connected(row.node_id):
-                reason = reason or self._links.fault(row.node_id) or NOT_CONNECTED
-                advice = WAIT
+                reason = reason or self._links.silence(row.node_id).reason
+                advice = UNACKNOWLEDGED_NEXT if self._urgent.is_late(row.envelope_id, row.node_id) else WAIT
+            case "queued" | "sent" if self._urgent.is_late(row.envelope_id, row.node_id):
+                reason, advice = reason or UNACKNOWLEDGED_REASON, UNACKNOWLEDGED_NEXT
             case "failed":
                 advice = ASK_THEM
             case "carried":
-                advice = ASK_STEWARD
+                reason = reason or CARRIED_BLIND
+                advice = WAIT if self._circles.is_verified(node) else ASK_STEWARD
         return models.Delivery(
             node_id=node.text,
             name=self._circles.cards.name(node),
             state=row.state,
+            carried_by=[self._circles.cards.name(NodeId(each)) for each in carriers],
             sent_at=rfc3339(row.sent_at) or None,
             stored_at=rfc3339(row.stored_at) or None,
             reason=reason,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from almenara.protocol.statement import Statement
 
 WAIT_FOR_STEWARD = N_("Wait until a steward's node has been connected, then send.")
+_JOIN = N_("Accept the invitation, and wait for the key.")
+_BACK_IN = N_("Ask a steward of the circle to invite you again.")
 
 
 class Register:
@@ -54,10 +56,14 @@ class Register:
                 field="circle_id",
                 expected="active",
                 got=circle.row.state,
-                next=N_("Accept the invitation, and wait for the key."),
+                next=_BACK_IN if circle.row.state in {"left", "removed"} else _JOIN,
             )
         if circle.direct and self.peer_of(circle).raw not in self.verified:
-            raise Problem(Kind.PEER_NOT_VERIFIED, field="circle_id")
+            raise Problem(
+                Kind.PEER_NOT_VERIFIED,
+                field="circle_id",
+                next=N_("Pair with this organisation and compare the code first."),
+            )
         return circle
 
     def direct_with(self, peer: NodeId) -> Circle | None:

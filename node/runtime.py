@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.bundle_export import BundleExport
+    from almenara.node.bundle_import import BundleImport
+    from almenara.node.carriage import Carriage
+    from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
-    from almenara.node.clock import Clock
+    from almenara.node.discovery import Discovery
     from almenara.node.groups import Groups
     from almenara.node.health import Health
     from almenara.node.maintenance import Maintenance
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from almenara.node.readings import Readings
     from almenara.node.sharing import Sharing
     from almenara.node.storage.engine import Store
+    from almenara.node.timekeeper import Timekeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +30,18 @@ class Runtime:
     """Wired by `daemon.open_node`; exists only while the node is unlocked."""
 
     store: Store
-    clock: Clock
+    clock: Timekeeper
     people: People
     peers: Peers
     groups: Groups
+    carriers: Carriers
+    carriage: Carriage
     casebook: Casebook
     sharing: Sharing
     readings: Readings
     health: Health
+    discovery: Discovery
     maintenance: Maintenance
+    bundle_export: BundleExport
+    bundle_import: BundleImport
     close: Callable[[], Awaitable[None]]

@@ -12,14 +12,16 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from almenara.node import models
+from almenara.node.carriage import MB
 from almenara.node.events import Event, Events
 from almenara.node.people import LOCAL, SOMEBODY_THERE, Actor, FirstCode, SignedIn
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncIterator, Awaitable
 
+    from almenara.node.bundle_export import Bundle
     from almenara.node.config import Config
     from almenara.node.runtime import Runtime
     from almenara.node.sharing import Status
@@ -117,6 +119,23 @@ class Service:
             return basic
         return await self._runtime.health.status(basic)
 
+    @_for(ALL)
+    async def clock(self, actor: Actor) -> models.Clock:
+        """What this computer says, and whether that is in doubt."""
+        return self._open.health.clock()
+
+    @_for(WORKERS)
+    async def settle_clock(self, actor: Actor) -> models.Clock:
+        """A person compared both times: this computer's is right. What waited for it is done now."""
+        runtime = self._open
+        runtime.clock.settle()
+        async with runtime.store.write() as tx:
+            await runtime.clock.write(tx)
+            await tx.audit.add(runtime.clock(), actor.name, "settle clock", "")
+        await runtime.maintenance.round()
+        self.events.publish("status")
+        return runtime.health.clock()
+
     # people
 
     async def needs_first_person(self) -> bool:
@@ -206,6 +225,23 @@ class Service:
         await self._audit(actor, "confirm peer", node_id)
         return changed
 
+    @_for(ALL)
+    async def discovery(self, actor: Actor) -> models.Discovery:
+        """Whether we look for neighbours on the local network, and whom we heard."""
+        return self._open.discovery.state()
+
+    @_for(ADMIN)
+    async def discover(self, actor: Actor, minutes: int) -> models.Discovery:
+        """Look for neighbours for so many minutes; whoever is around sees that a node is here."""
+        found = await self._open.discovery.look(minutes)
+        await self._audit(actor, "discover")
+        return found
+
+    @_for(ADMIN)
+    async def stop_discovery(self, actor: Actor) -> models.Discovery:
+        """Fall silent now."""
+        return await self._open.discovery.stop()
+
     @_for(ADMIN)
     async def remove_peer(self, actor: Actor, node_id: str) -> models.PeerChanged:
         """Cut the link now, and re-key the circles where we are steward."""
@@ -268,6 +304,57 @@ class Service:
         changed = await self._open.groups.leave(circle_id)
         await self._audit(actor, "leave circle", circle_id)
         return changed
+
+    # bundles
+
+    @_for(ADMIN)
+    async def export_bundle(self, actor: Actor, asked: models.BundleAsked) -> Bundle:
+        """Make a file for one organisation, or under a passphrase; the caller reads it and closes it."""
+        bundle = await self._open.bundle_export.make(to=asked.to, passphrase=asked.passphrase)
+        await self._audit(actor, "export bundle", asked.to or "")
+        return bundle
+
+    @_for(ADMIN)
+    async def import_bundle(
+        self, actor: Actor, data: AsyncIterator[bytes], passphrase: str | None = None
+    ) -> models.BundleImported:
+        """Take in what a file brings; damaged or not, all that can be read of it."""
+        taken = await self._open.bundle_import.take(data, passphrase)
+        await self._audit(actor, "import bundle", taken.sender or "")
+        return taken
+
+    # carrying
+
+    @_for(ALL)
+    async def carriers(self, actor: Actor, circle_id: str) -> models.CircleCarriers:
+        """Who carries for a circle of ours."""
+        return await self._open.carriers.show(circle_id)
+
+    @_for(ADMIN)
+    async def add_carrier(self, actor: Actor, circle_id: str, node_id: str) -> models.CircleCarriers:
+        """Ask a verified peer that is not in the circle to carry for it."""
+        found = await self._open.carriers.add(circle_id, node_id)
+        await self._audit(actor, "ask to carry", node_id)
+        return found
+
+    @_for(ADMIN)
+    async def remove_carrier(self, actor: Actor, circle_id: str, node_id: str) -> models.CircleCarriers:
+        """Ask it no more."""
+        found = await self._open.carriers.remove(circle_id, node_id)
+        await self._audit(actor, "stop asking to carry", node_id)
+        return found
+
+    @_for(ALL)
+    async def carrying(self, actor: Actor) -> models.Carrying:
+        """For whom this node carries, and how much."""
+        return await self._open.carriage.show()
+
+    @_for(ADMIN)
+    async def set_carry_quota(self, actor: Actor, node_id: str, quota_mb: int) -> models.Carrying:
+        """How much a peer may leave here; 0 stops carrying for it and erases what is here."""
+        found = await self._open.carriage.set_quota(node_id, quota_mb * MB)
+        await self._audit(actor, "carry quota", node_id)
+        return found
 
     # cases
 

@@ -13,7 +13,7 @@ from almenara.node import models
 from almenara.node.authoring import CRITICAL, ROUTINE, Author, Draft
 from almenara.node.casebook import Casebook, id_text, parse_id
 from almenara.node.cases.consent import ends_ms, may_label, may_share
-from almenara.node.clock import DAY_MS, MINUTE_MS, Clock, minute_of, rfc3339
+from almenara.node.clock import DAY_MS, MINUTE_MS, minute_of, rfc3339
 from almenara.node.minimise.view import Minimised, minimise
 from almenara.node.problem import Kind, Problem
 from almenara.node.storage.rows import AlertRow, SentRow
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from almenara.node.minimise.place import Places
     from almenara.node.minimise.policy import Policy
     from almenara.node.storage.engine import Store, Transaction
+    from almenara.node.timekeeper import Timekeeper
 
 Status = Literal["Actual", "Exercise", "Test"]
 
@@ -66,7 +67,7 @@ class Sharing:
         self,
         *,
         store: Store,
-        clock: Clock,
+        clock: Timekeeper,
         events: Events,
         casebook: Casebook,
         circles: Circles,
@@ -112,6 +113,7 @@ class Sharing:
 
     async def _outbound(self, tx: Transaction, case_id: str, circle_id: str, status: Status) -> Outbound:
         """Every rule, in the order in which a person can do something about it."""
+        self._clock.check()
         raw_case, case = await self._casebook.ready(tx, case_id)
         circle = self._circles.active(parse_id(circle_id))
         if any(row.circle_id == circle.id for row in await tx.cases.sent(raw_case)):

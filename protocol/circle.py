@@ -289,7 +289,9 @@ class CircleHistory:
         A removal replaces the author's own leave, the first on a line those after it, and one on the winning chain
         those on losing branches: there a rival may have known less.
         """
-        exits = self.lineage.exits.get(author, ())
+        exits = self.lineage.exits.get(author)
+        if not exits:  # almost always, and on the path of every received object
+            return ()
         binding = tuple(exit_ for exit_ in exits if not self.lineage.answered(exit_, statement))
         removals = [exit_ for exit_ in binding if exit_.leave is None]
         if not removals:

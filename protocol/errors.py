@@ -84,7 +84,11 @@ class Defect(StrEnum):
     KEY_NOT_FRESH = "key-not-fresh"  # a commitment that the parent already made
     REMOVED = "removed"  # someone who is out is treated as if in
     WRONG_RECIPIENT = "wrong-recipient"
-    UNKNOWN_KIND = "unknown-kind"  # a session frame of a kind this version does not know
+    OVER_CREDIT = "over-credit"  # more bytes than the receiver granted
+    UNKNOWN_KIND = "unknown-kind"  # a session frame, or a bundle's record, of a kind this version does not know
+
+    # bundles
+    TRUNCATED = "truncated"  # a file that ends before its own end
 
 
 class ProtocolError(Exception):

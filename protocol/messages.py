@@ -11,21 +11,40 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from almenara.protocol.carry import CARRY_STEP, MAX_CARRIED, MAX_WEEK, CarriedScope
 from almenara.protocol.codec import Shape, array, blob, decode, integer, octets, wrong_type
 from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.flow import (
+    CREDIT,
+    HAVE,
+    LANES,
+    PART,
+    ROUTINE,
+    WANT,
+    Credit,
+    Have,
+    Part,
+    Want,
+    read_credit,
+    read_have,
+    read_part,
+    read_want,
+)
 from almenara.protocol.idsets import ROOT_BYTES
 from almenara.protocol.limits import (
     CLASS_DAYS,
+    HASH_BYTES,
     ID_BYTES,
     MAX_CONTENT,
     MAX_FRAME,
     MAX_INTRODUCTION,
     NONCE_BYTES,
+    SMALL,
     UINT16,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SUBPROTOCOL: Final = "almenara.1"
 MAX_VERSIONS: Final = 16  # protocol versions one node speaks
@@ -36,14 +55,14 @@ MAX_ACKED: Final = 1_024  # positions in one ACK
 MAX_STATEMENTS_TOLD: Final = 256  # objects in one KEYS; more go into the next
 MAX_INTRODUCTIONS_TOLD: Final = 16  # in one KEYS; they are some 9 KB each, so about nine fit the frame
 MAX_PUSHED: Final = MAX_FRAME - 16  # bytes of an envelope in PUSH: what fits the frame; its own rules come later
+MAX_ROUTINE_PUSH: Final = SMALL  # bytes of one in the routine lane: a larger one travels in parts
 MAX_RETRY: Final = 86_400  # seconds a peer may ask us to stay away: a day
-LANES: Final = 2
 MAX_RANGE_FRAME: Final = 4_096  # bytes of one RANGE: a critical push waits behind one frame at most
 MAX_RANGE_SETS: Final = 64  # sets in one RANGE; some 40 bytes each
 
 
 class Kind(IntEnum):
-    """The first slot of a frame.  11 and above are reserved: HAVE, WANT, CREDIT."""
+    """The first slot of a frame."""
 
     HELLO = 1
     INTEREST = 2
@@ -55,6 +74,12 @@ class Kind(IntEnum):
     BYE = 8
     ROOTS = 9
     RANGE = 10
+    HAVE = 11
+    WANT = 12
+    CREDIT = 13
+    PART = 14
+    CARRY = 15
+    CARRYING = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,11 +224,52 @@ class Ranges:
         return self.hour, int(self.last), sets
 
 
-Message: TypeAlias = Hello | Interest | Cursors | Push | Ack | KeyReq | Keys | Bye | Roots | Ranges
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carry:
+    """Asks the other side to carry these scopes, decoys among them, in rising order.  Replaces what it asked before."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return ([list(scope) for scope in self.scopes],)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Carrying:
+    """Answers CARRY: how many bytes the sender keeps for the other side, and how many of them are in use."""
+
+    granted: int
+    used: int
+
+    def slots(self) -> tuple[Any, ...]:
+        """Return what follows the kind in the frame."""
+        return self.granted, self.used
+
+
+Message: TypeAlias = (
+    Hello
+    | Interest
+    | Cursors
+    | Push
+    | Ack
+    | KeyReq
+    | Keys
+    | Bye
+    | Roots
+    | Ranges
+    | Have
+    | Want
+    | Credit
+    | Part
+    | Carry
+    | Carrying
+)
 
 _LANE = integer(0, LANES - 1)
 _CURSOR = Shape("cursor", ("lane", _LANE), ("epoch", octets(ID_BYTES)), ("position", integer()))
-_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 2)))
+_OUTCOME = Shape("outcome", ("position", integer()), ("outcome", integer(0, 3)))
+_CARRIED = Shape("carried scope", ("key", octets(HASH_BYTES)), ("week", integer(0, MAX_WEEK)))
 _RANGE_SET = Shape(
     "set",
     ("tag", octets(ID_BYTES)),
@@ -277,6 +343,21 @@ _SHAPES: Final = {
         ("last", integer(0, 1)),
         ("sets", array(_RANGE_SET, MAX_RANGE_SETS)),
     ),
+    Kind.HAVE: HAVE,
+    Kind.WANT: WANT,
+    Kind.CREDIT: CREDIT,
+    Kind.PART: PART,
+    Kind.CARRY: Shape(
+        "CARRY",
+        ("kind", integer(Kind.CARRY, Kind.CARRY)),
+        ("scopes", array(_CARRIED, MAX_CARRIED, rising=True)),
+    ),
+    Kind.CARRYING: Shape(
+        "CARRYING",
+        ("kind", integer(Kind.CARRYING, Kind.CARRYING)),
+        ("granted", integer()),
+        ("used", integer()),
+    ),
 }
 _KINDS: Final[dict[type[Message], Kind]] = {
     Hello: Kind.HELLO,
@@ -289,6 +370,12 @@ _KINDS: Final[dict[type[Message], Kind]] = {
     Bye: Kind.BYE,
     Roots: Kind.ROOTS,
     Ranges: Kind.RANGE,
+    Have: Kind.HAVE,
+    Want: Kind.WANT,
+    Credit: Kind.CREDIT,
+    Part: Kind.PART,
+    Carry: Kind.CARRY,
+    Carrying: Kind.CARRYING,
 }
 _LONGEST: Final = dict.fromkeys(Kind, MAX_FRAME) | {Kind.RANGE: MAX_RANGE_FRAME}  # bytes of a frame
 
@@ -330,7 +417,7 @@ def parse_message(frame: bytes) -> Message:
     try:
         kind = Kind(slots[0])
     except ValueError:
-        raise RemoteError(Defect.UNKNOWN_KIND, "kind", f"1 to {max(Kind):d}", str(slots[0])) from None
+        raise RemoteError(Defect.UNKNOWN_KIND, "kind", "a kind of this version", str(slots[0])) from None
     _check_length(kind, frame)
     _SHAPES[kind].check(slots)
     message = _READERS[kind](slots[1:])
@@ -387,6 +474,15 @@ def _read_ranges(slots: list[Any]) -> Ranges:
     return Ranges(hour=hour, last=bool(last), sets=tuple(RangeSet(*each) for each in sets))
 
 
+def _read_carry(slots: list[Any]) -> Carry:
+    return Carry(scopes=tuple(CarriedScope(key, week) for key, week in slots[0]))
+
+
+def _read_carrying(slots: list[Any]) -> Carrying:
+    granted, used = slots
+    return Carrying(granted=granted, used=used)
+
+
 _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.HELLO: _read_hello,
     Kind.INTEREST: _read_interest,
@@ -398,6 +494,12 @@ _READERS: Final[dict[Kind, Callable[[list[Any]], Message]]] = {
     Kind.BYE: _read_bye,
     Kind.ROOTS: _read_roots,
     Kind.RANGE: _read_ranges,
+    Kind.HAVE: read_have,
+    Kind.WANT: read_want,
+    Kind.CREDIT: read_credit,
+    Kind.PART: read_part,
+    Kind.CARRY: _read_carry,
+    Kind.CARRYING: _read_carrying,
 }
 
 
@@ -412,8 +514,20 @@ def _check_together(message: Message) -> None:
         raise RemoteError(
             Defect.WRONG_COUNT, "proofs", f"a multiple of {PROOFS_STEP} proofs", f"{len(message.proofs)} proofs"
         )
+    if isinstance(message, Push) and message.lane == ROUTINE and len(message.envelope) > MAX_ROUTINE_PUSH:
+        raise RemoteError(
+            Defect.TOO_LARGE,
+            "envelope",
+            f"at most {MAX_ROUTINE_PUSH} bytes, or parts",
+            f"{len(message.envelope)} bytes",
+        )
     if isinstance(message, Ack):
         _refuse_repeats("position", [position for position, _ in message.outcomes])
+    if isinstance(message, Carry):
+        if len(message.scopes) % CARRY_STEP:
+            expected = f"a multiple of {CARRY_STEP} scopes"
+            raise RemoteError(Defect.WRONG_COUNT, "scopes", expected, f"{len(message.scopes)} scopes")
+        _refuse_repeats("key", [scope.key for scope in message.scopes])
     if isinstance(message, Ranges):
         _check_sets(message.sets)
 
@@ -425,6 +539,6 @@ def _check_sets(sets: tuple[RangeSet, ...]) -> None:
         raise RemoteError(Defect.WRONG_COUNT, "set", "something said of it")
 
 
-def _refuse_repeats(name: str, values: list[int]) -> None:
+def _refuse_repeats(name: str, values: Sequence[int] | Sequence[bytes]) -> None:
     if len(set(values)) != len(values):
         raise RemoteError(Defect.REPEATED, name, "each once")

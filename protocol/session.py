@@ -8,22 +8,23 @@ bad envelope never ends a session.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from almenara.protocol.answers import split_keys
 from almenara.protocol.errors import Defect, LocalError, RemoteError
+from almenara.protocol.flow import LANES, ROUTINE, Announced, Credit, Granted, Have, Part, Stream, Want, Wanted
 from almenara.protocol.idsets import repair_key
-from almenara.protocol.limits import ID_BYTES, MAX_FRAME, NONCE_BYTES, VERSION
+from almenara.protocol.limits import ID_BYTES, NONCE_BYTES, VERSION
 from almenara.protocol.messages import (
-    LANES,
-    MAX_INTRODUCTIONS_TOLD,
     MAX_PROOFS,
-    MAX_STATEMENTS_TOLD,
     PROOF_BYTES,
     PROOFS_STEP,
     Ack,
     Bye,
+    Carry,
+    Carrying,
     Cursors,
     Hello,
     Interest,
@@ -42,9 +43,10 @@ from almenara.protocol.reconcile import Repair
 from almenara.protocol.scope import ScopeKey, proof
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from almenara.crypto.identity import NodeId
+    from almenara.protocol.carry import CarriedScope
 
 VERSIONS: Final = (VERSION,)  # of the protocol, that this node speaks
 DECOY_BYTES: Final = PROOFS_STEP * PROOF_BYTES  # random bytes `interest` needs at most
@@ -60,6 +62,8 @@ class Outcome(IntEnum):
     HELD = 1
     """Kept, but it cannot be opened here: the key is unknown, or it is not for this node."""
     REFUSED = 2
+    BUSY = 3
+    """Not kept now, for more came than one peer or author may bring; offered again later it may be. Never final."""
 
 
 class ByeCode(IntEnum):
@@ -84,7 +88,12 @@ class State(Enum):
     ENDED = "ended"
 
 
-_FLOW = {Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS, Kind.ROOTS, Kind.RANGE}
+_FLOW = {
+    *(Kind.INTEREST, Kind.PUSH, Kind.ACK, Kind.KEYREQ, Kind.KEYS),
+    *(Kind.ROOTS, Kind.RANGE),
+    *(Kind.HAVE, Kind.WANT, Kind.CREDIT, Kind.PART),
+    *(Kind.CARRY, Kind.CARRYING),
+}
 TRANSITIONS: Final[dict[State, dict[Kind, State]]] = {
     State.SILENT: {Kind.HELLO: State.GREETED, Kind.BYE: State.ENDED},
     State.GREETED: {Kind.INTEREST: State.PROVED, Kind.BYE: State.ENDED},
@@ -158,6 +167,21 @@ class KeysTold:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CarryAsked:
+    """The peer asks us to carry these scopes and no others; none where it asks for nothing (any more)."""
+
+    scopes: tuple[CarriedScope, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CarryTold:
+    """What the peer keeps for us, and how much of it is in use, in bytes; nothing granted is a refusal."""
+
+    granted: int
+    used: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
     """The peer said BYE: a ByeCode or a later version's code, and after how many seconds to call again."""
 
@@ -180,7 +204,21 @@ class RangesTold:
 
 
 Event: TypeAlias = (
-    Greeted | ScopesProven | CursorsTold | Pushed | Acked | KeysAsked | KeysTold | Left | RootsTold | RangesTold
+    Greeted
+    | ScopesProven
+    | CursorsTold
+    | Pushed
+    | Acked
+    | KeysAsked
+    | KeysTold
+    | Announced
+    | Wanted
+    | Granted
+    | RootsTold
+    | RangesTold
+    | CarryAsked
+    | CarryTold
+    | Left
 )
 
 
@@ -202,13 +240,24 @@ class Session:
         self._ever_proven: frozenset[bytes] = frozenset()
         self._highest = [0] * LANES  # position of our log that the peer may speak of
         self._acked = [0] * LANES
+        self._ours, self._theirs = Stream(), Stream()  # what we push, what the peer pushes
         self._asked: dict[bytes, int] = {}  # circle -> frames of KEYS still welcome
         self._owed: dict[bytes, int] = {}  # circle -> frames of KEYS the peer still expects
+        self._carry_said = self._carry_heard = False
 
     @property
     def proven(self) -> frozenset[bytes]:
         """Tags of the scopes that both sides proved in their latest INTEREST."""
         return frozenset(tag for expected, tag in self._offered.items() if expected in self._peer_proofs)
+
+    def credit(self, lane: int) -> int:
+        """How many more bytes we may push in a lane."""
+        return self._ours.credit[lane]
+
+    @property
+    def room(self) -> int:
+        """How many more positions we may announce before answers come."""
+        return self._ours.room
 
     @property
     def ended(self) -> bool:
@@ -257,15 +306,61 @@ class Session:
         return self._say(Cursors(cursors=dict(cursors)))
 
     def push(self, lane: int, position: int, envelope: bytes) -> bytes:
-        """Offer one envelope of our log."""
-        frame = self._say(Push(lane=lane, position=position, envelope=envelope))
-        self._highest[lane] = max(self._highest[lane], position)
-        return frame
+        """Push one envelope of our log.
+
+        Raises:
+            LocalError: OVER_CREDIT; TOO_LARGE, a routine one that has to go in parts; WRONG_ORDER, between parts.
+
+        """
+        message = Push(lane=lane, position=position, envelope=envelope)
+        return self._flow(message, lambda: self._ours.push(lane, envelope), (lane, position))
+
+    def part(self, position: int, left: int, data: bytes) -> bytes:
+        """Push the next piece of a large routine envelope; `left` more follow.  Raises as `push`."""
+        part = Part(lane=ROUTINE, position=position, left=left, data=data)
+        return self._flow(part, lambda: self._ours.part(part), (ROUTINE, position))
+
+    def have(self, places: Iterable[tuple[int, int, bytes]]) -> bytes:
+        """Announce (lane, position, envelope id) of our log; each is answered by `Acked` or `Wanted`.
+
+        Raises:
+            LocalError: REPEATED, or TOO_LARGE, more than `room`.
+
+        """
+        told = tuple(sorted(places))
+        named = [(lane, position) for lane, position, _ in told]
+        return self._flow(Have(places=told), lambda: self._ours.announce(named), *named)
+
+    def want(self, places: Iterable[tuple[int, int]]) -> bytes:
+        """Ask for announced (lane, position).  Raises LocalError: OUT_OF_RANGE, not announced or asked before."""
+        asked = tuple(sorted(places))
+        return self._flow(Want(places=asked), lambda: self._theirs.ask(asked))
+
+    def grant(self, lane: int, amount: int) -> bytes:
+        """Let the peer push so many more bytes, after the commit of as many."""
+        return self._flow(Credit(lane=lane, amount=amount), lambda: self._theirs.grant(lane, amount))
 
     def ack(self, lane: int, cursor: int, outcomes: Iterable[tuple[int, Outcome]]) -> bytes:
-        """Say what became of pushed positions, after the commit.  HELD may be followed by another outcome later."""
+        """Say what became of pushed or announced positions, after the commit.
+
+        HELD and BUSY may be followed by another outcome later.
+        """
         pairs = tuple(sorted((position, int(outcome)) for position, outcome in dict(outcomes).items()))
-        return self._say(Ack(lane=lane, cursor=cursor, outcomes=pairs))
+        frame = self._say(Ack(lane=lane, cursor=cursor, outcomes=pairs))
+        self._theirs.answer(lane, [position for position, _ in pairs])
+        return frame
+
+    def _flow(self, message: Message, account: Callable[[], object], *places: tuple[int, int]) -> bytes:
+        """Say it if the rules of the stream allow it; `places` are positions of our log that the peer then knows."""
+        self._check_order(message)
+        frame = encode_message(message)
+        try:
+            account()
+        except RemoteError as error:
+            raise LocalError.like(error) from None
+        for lane, position in places:
+            self._highest[lane] = max(self._highest[lane], position)
+        return frame
 
     def keyreq(self, circle: bytes, statement: bytes) -> bytes:
         """Ask for a circle's statements since the one held (b"" for none) and its current key."""
@@ -284,7 +379,7 @@ class Session:
             LocalError: WRONG_ORDER, the peer did not ask; TOO_LARGE, more frames than one answer may have.
 
         """
-        parts = _split(circle, statements, introductions, packet)
+        parts = split_keys(circle, statements, introductions, packet)
         welcome = self._owed.get(circle, 0)
         if not welcome:
             raise LocalError(Defect.WRONG_ORDER, "KEYS", "a question first")
@@ -293,6 +388,23 @@ class Session:
         frames = [self._say(part) for part in parts]
         _count_down(self._owed, circle, len(parts))
         return frames
+
+    def carry(self, scopes: Iterable[CarriedScope]) -> bytes:
+        """Ask the peer to carry these scopes (of `carry.padded`) and no others; none at all is a request to stop."""
+        frame = self._say(Carry(scopes=tuple(scopes)))
+        self._carry_said = True
+        return frame
+
+    def carrying(self, granted: int, used: int) -> bytes:
+        """Answer CARRY, in bytes; again when it has changed.
+
+        Raises:
+            LocalError: WRONG_ORDER, the peer did not ask in this session.
+
+        """
+        if not self._carry_heard:
+            raise LocalError(Defect.WRONG_ORDER, "CARRYING", "a request first")
+        return self._say(Carrying(granted=granted, used=used))
 
     def repair(self) -> Repair:
         """Return the repair side of this session, to be kept by the caller; needs the peer's HELLO."""
@@ -313,13 +425,17 @@ class Session:
         return self._say(Bye(code=int(code), retry_after=retry_after))
 
     def _say(self, message: Message) -> bytes:
+        following = self._check_order(message)
+        frame = encode_message(message)
+        self._said = following
+        return frame
+
+    def _check_order(self, message: Message) -> State:
         kind = kind_of(message)
         following = TRANSITIONS[self._said].get(kind)
         if following is None or (kind is not Kind.BYE and self._heard is State.ENDED):
             raise LocalError(Defect.WRONG_ORDER, kind.name, f"what may be said when {self._said.value}")
-        frame = encode_message(message)
-        self._said = following
-        return frame
+        return following
 
     # What we hear
 
@@ -328,7 +444,8 @@ class Session:
 
         Raises:
             RemoteError: malformed; WRONG_ORDER, what this state does not take, or an answer nobody asked for;
-                UNKNOWN_VERSION, none in common; REFLECTED, our own nonce; OUT_OF_RANGE, an ACK of what was not pushed.
+                UNKNOWN_VERSION, none in common; REFLECTED, our own nonce; OUT_OF_RANGE, an ACK of what was not pushed,
+                a WANT of what was not announced, a CREDIT above what was spent; OVER_CREDIT, more than was granted.
 
         """
         message = parse_message(frame)
@@ -338,10 +455,10 @@ class Session:
             raise RemoteError(Defect.WRONG_ORDER, kind.name, f"what may be said when {self._heard.value}")
         event = self._take(message, now_min)
         self._heard = following
-        return [event]
+        return [event] if event is not None else []  # of a part, nothing is known yet
 
-    def _take(self, message: Message, now_min: int) -> Event:
-        event: Event
+    def _take(self, message: Message, now_min: int) -> Event | None:
+        event: Event | None
         match message:
             case Hello():
                 event = self._take_hello(message, now_min)
@@ -349,19 +466,37 @@ class Session:
                 event = self._take_interest(message)
             case Cursors():
                 event = self._take_cursors(message)
-            case Push():
-                event = Pushed(lane=message.lane, position=message.position, envelope=message.envelope)
+            case Push() | Part() | Have() | Want() | Credit():
+                event = self._take_flow(message)
             case Ack():
                 event = self._take_ack(message)
-            case KeyReq():
-                event = self._take_keyreq(message)
-            case Keys():
-                event = self._take_keys(message)
+            case KeyReq() | Keys():
+                event = self._take_keyreq(message) if isinstance(message, KeyReq) else self._take_keys(message)
+            case Carry() | Carrying():
+                event = self._take_carry(message)
             case Bye():
                 event = Left(code=message.code, retry_after=message.retry_after)
             case Roots() | Ranges():
                 event = _repair_told(message)
         return event
+
+    def _take_flow(self, message: Push | Part | Have | Want | Credit) -> Event | None:
+        match message:
+            case Push():
+                self._theirs.push(message.lane, message.envelope)
+                return Pushed(lane=message.lane, position=message.position, envelope=message.envelope)
+            case Part():
+                whole = self._theirs.part(message)
+                return None if whole is None else Pushed(lane=message.lane, position=message.position, envelope=whole)
+            case Have():
+                self._theirs.announce([(lane, position) for lane, position, _ in message.places])
+                return Announced(places=message.places)
+            case Want():
+                self._ours.ask(message.places)
+                return Wanted(places=message.places)
+            case Credit():
+                self._ours.grant(message.lane, message.amount)
+                return Granted(lane=message.lane, amount=message.amount)
 
     def _take_hello(self, hello: Hello, now_min: int) -> Greeted:
         common = set(VERSIONS) & set(hello.versions)
@@ -398,6 +533,7 @@ class Session:
         if ack.outcomes and ack.outcomes[-1][0] > self._highest[ack.lane]:
             raise RemoteError(Defect.OUT_OF_RANGE, "position", "a position that was pushed")
         self._acked[ack.lane] = ack.cursor
+        self._ours.answer(ack.lane, [position for position, _ in ack.outcomes])
         outcomes = tuple((position, Outcome(outcome)) for position, outcome in ack.outcomes)
         return Acked(lane=ack.lane, cursor=ack.cursor, outcomes=outcomes)
 
@@ -418,6 +554,14 @@ class Session:
             packet=keys.packet,
         )
 
+    def _take_carry(self, message: Carry | Carrying) -> CarryAsked | CarryTold:
+        if isinstance(message, Carry):
+            self._carry_heard = True
+            return CarryAsked(scopes=message.scopes)
+        if not self._carry_said:
+            raise RemoteError(Defect.WRONG_ORDER, "CARRYING", "an answer to a request of ours")
+        return CarryTold(granted=message.granted, used=message.used)
+
 
 def _repair_told(message: Roots | Ranges) -> Event:
     return RootsTold(roots=message) if isinstance(message, Roots) else RangesTold(ranges=message)
@@ -427,30 +571,3 @@ def _count_down(welcome: dict[bytes, int], circle: bytes, frames: int) -> None:
     welcome[circle] -= frames
     if not welcome[circle]:
         del welcome[circle]
-
-
-_FRAME_ROOM: Final = MAX_FRAME - 64  # bytes for the items of one KEYS: kind, circle and lengths of lists taken off
-_ITEM_BYTES: Final = 5  # what frames one item at most
-
-
-def _split(circle: bytes, statements: Sequence[bytes], introductions: Sequence[bytes], packet: bytes) -> list[Keys]:
-    """Deal statements, then introductions, then the packet, into messages that each fit a frame."""
-    parts: list[Keys] = []
-    told: list[bytes] = []
-    introduced: list[bytes] = []
-    room = _FRAME_ROOM
-    for item, into, most in (
-        *((statement, told, MAX_STATEMENTS_TOLD) for statement in statements),
-        *((introduction, introduced, MAX_INTRODUCTIONS_TOLD) for introduction in introductions),
-    ):
-        if len(item) + _ITEM_BYTES > room or len(into) == most:
-            parts.append(Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=b""))
-            told.clear()
-            introduced.clear()
-            room = _FRAME_ROOM
-        into.append(item)
-        room -= len(item) + _ITEM_BYTES
-    last = Keys(circle=circle, statements=tuple(told), introductions=tuple(introduced), packet=packet)
-    if len(packet) + _ITEM_BYTES <= room:
-        return [*parts, last]
-    return [*parts, replace(last, packet=b""), Keys(circle=circle, statements=(), introductions=(), packet=packet)]

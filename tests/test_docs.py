@@ -14,7 +14,8 @@ import click
 import pytest
 from babel.messages.pofile import read_po
 
-from almenara.node import deliveries, health, links, peers, roster
+from almenara.admin_ui.states import CARRIER
+from almenara.node import bundle_export, bundle_import, deliveries, health, peers, roster, silence
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -25,13 +26,15 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 RED = (  # what the panel says of a peer, a circle or a delivery that needs somebody
     *(sentence for name, sentence in vars(health).items() if name.endswith("_REASON")),
-    *links.UNREACHABLE_REASONS.values(),
-    *(links.NO_ADDRESS, peers.NOT_CONNECTED, peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
+    *(silent.reason for silent in silence.SILENCES),
+    *(peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
-    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.CARRIED),
+    *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE),
+    *(deliveries.CARRIED, deliveries.CARRIED_BLIND),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))
+GUIDES = [*TRANSLATIONS, *sorted(DOCS.glob("shutdown.*.md")), *sorted(DOCS.glob("carriers.*.md"))]
 
 
 def markdown_files() -> list[Path]:
@@ -183,7 +186,8 @@ def test_every_setting_is_told_with_its_default_and_no_other() -> None:
     for key, told in rows:
         default = settings()[key]
         if default is not None:
-            assert told.strip("`") == str(default).replace("'", '"'), key
+            shown = str(default).lower() if isinstance(default, bool) else str(default).replace("'", '"')
+            assert told.strip("`") == shown, key
 
 
 # what documents name
@@ -219,9 +223,10 @@ def test_every_module_that_is_named_exists(path: Path) -> None:
             assert any((top / module).is_file() for top in tops), f"{module} does not exist"
 
 
-def test_decisions_are_numbered_without_a_gap_and_have_the_one_form() -> None:
+def test_decisions_have_a_number_of_their_own_and_the_one_form() -> None:
     records = sorted((DOCS / "adr").glob("0*.md"))
-    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    numbers = [path.name[:4] for path in records]  # branches that are built side by side take ranges, so gaps stay
+    assert len(numbers) == len(set(numbers))
     for path in records:
         text = read(path)
         headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
@@ -231,7 +236,7 @@ def test_decisions_are_numbered_without_a_gap_and_have_the_one_form() -> None:
         assert headings == ["Why this came up", "Decision", "What follows"], path.name
 
 
-@pytest.mark.parametrize("path", TRANSLATIONS, ids=named)
+@pytest.mark.parametrize("path", GUIDES, ids=named)
 def test_a_translated_guide_has_the_same_commands_sections_and_rows(path: Path) -> None:
     def shape(of: Path) -> tuple[object, ...]:
         text = read(of)
@@ -240,12 +245,24 @@ def test_a_translated_guide_has_the_same_commands_sections_and_rows(path: Path) 
         rows = [line.count("|") for line in text.splitlines() if line.startswith("|")]
         return [found for found in commands_shown if found], headings, rows
 
-    assert shape(path) == shape(DOCS / "first-steps.md")
+    assert shape(path) == shape(DOCS / f"{path.name.split('.')[0]}.md")
 
 
 def test_the_guide_explains_every_red_state_in_the_panels_own_words() -> None:
     guide = read(DOCS / "first-steps.md")
     assert [sentence for sentence in RED if sentence not in guide] == []
+
+
+def test_the_guide_for_shutdowns_uses_the_words_of_the_node_in_every_language() -> None:
+    said = [bundle_import.CUT_SHORT, bundle_import.DAMAGED, bundle_import.NOT_FOR_US, bundle_import.WRONG_PASSPHRASE]
+    said += [bundle_import.NEEDS_PASSPHRASE, bundle_import.NEWER, bundle_import.NO_BUNDLE, bundle_export.KEY_TOO_OLD]
+    said += ["New here", "Known already", "Kept, cannot be opened here", "Refused", "Bundles", "Network"]
+    assert [one for one in said if one not in read(DOCS / "shutdown.md")] == []
+    for language in ("es", "fr", "ar"):
+        with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:
+            words = read_po(file)
+        guide = read(DOCS / f"shutdown.{language}.md")
+        assert [one for one in said if str(words[one].string) not in guide] == [], language
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=named)
@@ -258,3 +275,20 @@ def test_a_translated_guide_uses_the_words_of_the_panel_in_that_language(path: P
     said = {word: message.string for word in (*RED, *places, *states) if (message := words.get(word))}
     assert set(said) == {*RED, *places, *states}
     assert [shown for shown in said.values() if shown not in guide] == []
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("carriers.*.md")), ids=named)
+def test_the_guide_to_carriers_uses_the_words_of_the_panel_in_that_language(path: Path) -> None:
+    language, guide = path.suffixes[-2][1:], read(path)
+    with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:
+        words = read_po(file)
+    shown = [
+        *(state.words for state in CARRIER.values()),
+        "Ask an organisation to carry",
+        "Carried for others",
+        "Carried",
+    ]
+    said = {word: message.string for word in shown if (message := words.get(word))}
+    assert set(said) == set(shown)
+    assert [word for word in said.values() if word not in guide] == []
+    assert [word for word in shown if word not in read(DOCS / "carriers.md")] == []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from almenara.admin_ui.states import CIRCLE, MEMBER, MEMBER_ROLE, PEER_KIND
+from almenara.admin_ui.states import CARRIER, CIRCLE, MEMBER, MEMBER_ROLE, PEER_KIND
 from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.models import TIERS, CircleNew
 from almenara.node.problem import Kind, Problem
@@ -31,6 +31,7 @@ async def show(visit: Visit) -> web.StreamResponse:
     gone = {"left", "removed"}
     members = {member.node_id for member in circle.members if member.state not in gone}
     peers = (await visit.service.peers(visit.actor)).peers
+    carriers = (await visit.service.carriers(visit.actor, circle.circle_id)).carriers
     return visit.page(
         "circle.html",
         here="network",
@@ -44,7 +45,24 @@ async def show(visit: Visit) -> web.StreamResponse:
         roles_in_circle=MEMBER_ROLE,
         kinds=PEER_KIND,
         tier_meaning=TIER_MEANING,
+        carriers=carriers,
+        carrier_states=CARRIER,
+        can_carry=[
+            peer
+            for peer in peers
+            if peer.state == "verified" and peer.node_id not in members | {carrier.node_id for carrier in carriers}
+        ],
     )
+
+
+async def carrier(visit: Visit) -> web.StreamResponse:
+    """Ask an organisation to carry for the circle, or ask it no more."""
+    circle_id, node_id = visit.request.match_info["circle_id"], visit.text("node_id")
+    if visit.text("stop"):
+        await visit.service.remove_carrier(visit.actor, circle_id, node_id)
+        return visit.go(f"/network/circles/{circle_id}", "carrier-stopped")
+    await visit.service.add_carrier(visit.actor, circle_id, node_id)
+    return visit.go(f"/network/circles/{circle_id}", "carrier-asked")
 
 
 async def new(visit: Visit) -> web.StreamResponse:
@@ -129,6 +147,7 @@ ROUTES = (
     Route("GET", "/network/circles/{circle_id}", show, Who.CASE_WORKER),
     Route("POST", "/network/circles/{circle_id}/invite", invite, Who.ADMIN),
     Route("POST", "/network/circles/{circle_id}/remove", remove, Who.ADMIN),
+    Route("POST", "/network/circles/{circle_id}/carriers", carrier, Who.ADMIN),
     Route("POST", "/network/circles/{circle_id}/accept", accept, Who.ADMIN),
     Route("POST", "/network/circles/{circle_id}/decline", decline, Who.ADMIN),
     Route("POST", "/network/circles/{circle_id}/leave", leave, Who.ADMIN),

@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING
 
 from almenara.admin_ui.states import CIRCLE, PEER, PEER_KIND
 from almenara.admin_ui.visit import Route, Visit, Who
+from almenara.node.config import MAX_QUOTA_MB
 from almenara.node.problem import Kind, Problem
+from almenara.node.service import LOCAL
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from almenara.node import models
+
+HERE = ("invited", "accepted", "active")  # of circles and members alike (SCHEMAS §4)
+DISCOVERY_MINUTES = 10
 ORDER = ("unconfirmed", "waiting", "blocked", "verified", "removed")  # what waits for somebody comes first
 
 
@@ -27,7 +33,30 @@ async def show(visit: Visit) -> web.StreamResponse:
         states=PEER,
         circle_states=CIRCLE,
         kinds=PEER_KIND,
+        carrying=await visit.service.carrying(visit.actor),
+        discovery=await visit.service.discovery(visit.actor),
     )
+
+
+async def carrying(visit: Visit) -> web.StreamResponse:
+    """Say how much an organisation may leave here."""
+    written = visit.text("quota_mb")
+    if not (written.isascii() and written.isdecimal() and int(written[:9]) <= MAX_QUOTA_MB):
+        raise Problem(Kind.WRONG_TYPE, field="quota_mb", expected=f"0–{MAX_QUOTA_MB}")
+    await visit.service.set_carry_quota(visit.actor, visit.request.match_info["node_id"], int(written))
+    return visit.go("/network", "quota-set" if int(written) else "carrying-stopped")
+
+
+async def discover(visit: Visit) -> web.StreamResponse:
+    """Look for neighbours for ten minutes."""
+    await visit.service.discover(visit.actor, DISCOVERY_MINUTES)
+    return visit.go("/network", "discovery-on")
+
+
+async def stop_discovery(visit: Visit) -> web.StreamResponse:
+    """Fall silent."""
+    await visit.service.stop_discovery(visit.actor)
+    return visit.go("/network", "discovery-off")
 
 
 async def peer(visit: Visit) -> web.StreamResponse:
@@ -65,14 +94,24 @@ async def _peer_page(visit: Visit, problem: Problem | None = None) -> web.Respon
         problem=problem,
         here="network",
         peer=found,
-        shared=[circle for circle in circles if any(one.node_id == found.node_id for one in circle.members)],
+        verified_by=visit.reader.say(LOCAL.name) if found.verified_by == LOCAL.name else found.verified_by,
+        shared=in_common(circles, found.node_id),
         states=PEER,
         kinds=PEER_KIND,
     )
 
 
+def in_common(circles: list[models.Circle], node_id: str) -> list[models.Circle]:
+    """Circles in which both of us are, or are about to be; not those that either is out of."""
+    ours = [circle for circle in circles if circle.state in HERE]
+    return [circle for circle in ours if any(one.node_id == node_id and one.state in HERE for one in circle.members)]
+
+
 ROUTES = (
     Route("GET", "/network", show, Who.CASE_WORKER),
+    Route("POST", "/network/carrying/{node_id}", carrying, Who.ADMIN),
+    Route("POST", "/network/discovery", discover, Who.ADMIN),
+    Route("POST", "/network/discovery/stop", stop_discovery, Who.ADMIN),
     Route("GET", "/network/peers/{node_id}", peer, Who.CASE_WORKER),
     Route("POST", "/network/peers/{node_id}/confirm", confirm, Who.ADMIN),
     Route("POST", "/network/peers/{node_id}/remove", remove, Who.ADMIN),

@@ -38,7 +38,7 @@ async def put_away(visit: Visit) -> web.StreamResponse:
 
 
 async def use(visit: Visit) -> web.StreamResponse:
-    """Use an invitation; waits up to 15 s for the code that both sides then compare."""
+    """Use an invitation; waits up to 30 s, over Tor 55 s, for the code that both sides then compare."""
     text = visit.text("invitation")
     try:
         peer = await visit.service.pair(visit.actor, "".join(text.split()))

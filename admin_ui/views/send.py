@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from almenara.node import models
     from almenara.node.sharing import Status
 
+PARTS = {  # fields of a case that the form shows as several
+    "persons": N_("People in this case"),
+    "evidence": N_("Evidence"),
+    "source": N_("Source"),
+    "consent": N_("Consent"),
+}
 STATUSES: tuple[Status, ...] = ("Actual", "Exercise", "Test")
 
 
@@ -151,9 +157,8 @@ def _by_reason(reader: Reader, notes: list[models.FieldNote]) -> list[tuple[str,
 
 def field_label(reader: Reader, path: str) -> str:
     """What the case form calls a field; of a whole part, what it calls the part's first field."""
-    labels = {"persons": N_("People in this case"), "evidence": N_("Evidence"), "source": N_("Source")}
-    if path in labels:
-        return reader.say(labels[path])
+    if path in PARTS:
+        return reader.say(PARTS[path])
     found = FIELDS.get(path)
     return reader.say(found.label) if found else path
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from almenara.admin_ui.visit import Route, Visit
+from almenara.admin_ui.visit import Route, Visit, Who
 from almenara.node.words import N_
 
 if TYPE_CHECKING:
@@ -76,4 +76,13 @@ def _first_steps(peers: list[models.Peer], cases: list[models.CaseSummary]) -> l
     return [] if all(step.done for step in steps) else steps
 
 
-ROUTES = (Route("GET", "/", show),)
+async def clock_is_right(visit: Visit) -> web.StreamResponse:
+    """Somebody compared both times: what waited for it goes on."""
+    await visit.service.settle_clock(visit.actor)
+    return visit.go("/", "clock-right")
+
+
+ROUTES = (
+    Route("GET", "/", show),
+    Route("POST", "/clock", clock_is_right, Who.CASE_WORKER),
+)

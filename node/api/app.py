@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from almenara.node.api import alerts, cases, circles, events, guards, office, peers
+from almenara.node.api import alerts, bundles, carrying, cases, circles, events, guards, office, peers
 from almenara.node.api.access import known_caller
 from almenara.node.api.answers import refusal
-from almenara.node.api.keys import API, HOSTS, SERVICE, TOKEN
+from almenara.node.api.keys import API, HOSTS, SERVICE, STREAMED, TOKEN
 from almenara.node.api.openapi import openapi
 from almenara.node.api.repetitions import REPETITIONS, Repetitions
 from almenara.node.api.route import Call, Route
@@ -34,8 +34,10 @@ ROUTES: tuple[Route, ...] = (
     *office.ROUTES,
     *peers.ROUTES,
     *circles.ROUTES,
+    *carrying.ROUTES,
     *cases.ROUTES,
     *alerts.ROUTES,
+    *bundles.ROUTES,
     *events.ROUTES,
     Route(method="GET", path="/openapi.json", handle=describe, open=True, summary="This document"),
 )
@@ -48,6 +50,7 @@ def build(service: Service, *, hosts: Iterable[str], token: str) -> web.Applicat
         client_max_size=guards.MAX_BODY,
     )
     app[SERVICE], app[TOKEN], app[HOSTS] = service, token, frozenset(hosts)
+    app[STREAMED] = {(route.method, API + route.path) for route in ROUTES if route.streams}
     app[REPETITIONS] = Repetitions()
     app.on_response_prepare.append(guards.harden)
     app.add_subapp(API, _api())

@@ -51,6 +51,7 @@ ROUTES = (
         document=True,
         answers=models.CaseAdded,
         status=201,
+        idempotent=True,
         summary="Keep a case (GET schemas/case); one that breaks a rule is kept as a draft and refused with 422",
     ),
     Route(method="GET", path="/cases", handle=cases, answers=models.Cases, summary="List cases"),

@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 
 from almenara.crypto.random import random_bytes
 from almenara.node.api.answers import refusal
-from almenara.node.api.keys import HOSTS
+from almenara.node.api.keys import HOSTS, STREAMED
 from almenara.node.problem import Kind, Problem
 from almenara.node.words import N_
 
@@ -97,8 +97,11 @@ def is_same_origin(request: web.Request) -> bool:
 
 @web.middleware
 async def whole_body(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Read the body now, within a time: handlers then find it in memory (`request.post()`, `request.read()`)."""
-    if request.can_read_body:
+    """Read the body now, within a time: handlers then find it in memory (`request.post()`, `request.read()`).
+
+    The few that take files read them piece by piece (`uploads`).
+    """
+    if request.can_read_body and (request.method, request.path) not in request.config_dict[STREAMED]:
         if request.content_type.startswith("multipart/") or hdrs.CONTENT_ENCODING in request.headers:
             raise web.HTTPUnsupportedMediaType
         try:

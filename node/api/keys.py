@@ -16,6 +16,7 @@ PROBLEM_TYPE = "application/problem+json"  # RFC 9457
 
 SERVICE: web.AppKey[Service] = web.AppKey("service")
 TOKEN: web.AppKey[str] = web.AppKey("token")  # of run/local.json
+STREAMED: web.AppKey[set[tuple[str, str]]] = web.AppKey("streamed")  # method and path whose handlers read the body
 HOSTS: web.AppKey[frozenset[str]] = web.AppKey("hosts")
 ACTOR: web.RequestKey[Actor | None] = web.RequestKey("actor")
 

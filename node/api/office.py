@@ -16,6 +16,16 @@ async def status(call: Call) -> models.Status:
     return await call.service.status(call.caller)
 
 
+async def clock(call: Call) -> models.Clock:
+    """What this computer says, and whether that is in doubt."""
+    return await call.service.clock(call.actor)
+
+
+async def settle_clock(call: Call) -> models.Clock:
+    """A person says that this computer's clock is right."""
+    return await call.service.settle_clock(call.actor)
+
+
 async def add_person(call: Call) -> models.Person:
     """Let somebody sign in to the panel."""
     new: PersonNew = call.takes
@@ -40,6 +50,20 @@ ROUTES = (
         answers=models.Status,
         open=True,
         summary="How the node is; without credentials only state, name and version",
+    ),
+    Route(
+        method="GET",
+        path="/clock",
+        handle=clock,
+        answers=models.Clock,
+        summary="What this computer's clock says, and whether that is in doubt",
+    ),
+    Route(
+        method="POST",
+        path="/clock",
+        handle=settle_clock,
+        answers=models.Clock,
+        summary="Say that this computer's clock is right",
     ),
     Route(
         method="POST",

@@ -77,6 +77,8 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if route.takes is not None or route.document:
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(route.takes)}}}
+    if route.streams:
+        told["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
     if route.open:
         told["security"] = [{}, {"local": []}, {"panel": []}]
     return told
@@ -91,6 +93,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, "schema": _TEXT} for name in re.findall(r"{(\w+)}", route.path)
     ]
     found += [{"name": q.name, "in": "query", "description": q.summary, "schema": q.schema} for q in route.query]
+    found += [{"name": h.name, "in": "header", "description": h.summary, "schema": h.schema} for h in route.headers]
     if route.idempotent:
         found.append({"name": KEY_HEADER, "in": "header", "schema": {"type": "string", "maxLength": KEY_MAX}})
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from almenara.node import models
-from almenara.node.api.requests import PairAsked
+from almenara.node.api.requests import DiscoveryAsked, PairAsked
 from almenara.node.api.route import Call, Route
 
 
@@ -32,6 +32,21 @@ async def remove(call: Call) -> models.PeerChanged:
     return await call.service.remove_peer(call.actor, call.path("node_id"))
 
 
+async def discovery(call: Call) -> models.Discovery:
+    """Say whether we look for neighbours."""
+    return await call.service.discovery(call.actor)
+
+
+async def discover(call: Call) -> models.Discovery:
+    """Look for neighbours."""
+    return await call.service.discover(call.actor, call.takes.minutes)
+
+
+async def stop_discovery(call: Call) -> models.Discovery:
+    """Fall silent."""
+    return await call.service.stop_discovery(call.actor)
+
+
 ROUTES = (
     Route(
         method="POST",
@@ -48,7 +63,7 @@ ROUTES = (
         takes=PairAsked,
         answers=models.Peer,
         status=201,
-        summary="Use an invitation; waits up to 15 s for the code that both people compare",
+        summary="Use an invitation; waits up to 30 s, over Tor 55 s, for the code that both people compare",
     ),
     Route(
         method="GET", path="/peers", handle=peers, answers=models.Peers, summary="List peers and how they stand with us"
@@ -66,5 +81,27 @@ ROUTES = (
         handle=remove,
         answers=models.PeerChanged,
         summary="Cut a peer off and renew the keys of our circles without it",
+    ),
+    Route(
+        method="GET",
+        path="/discovery",
+        handle=discovery,
+        answers=models.Discovery,
+        summary="Say whether this node looks for neighbours on the local network, and whom it heard",
+    ),
+    Route(
+        method="POST",
+        path="/discovery",
+        handle=discover,
+        takes=DiscoveryAsked,
+        answers=models.Discovery,
+        summary="Look for neighbours on the local network for some minutes; others there see that a node is here",
+    ),
+    Route(
+        method="DELETE",
+        path="/discovery",
+        handle=stop_discovery,
+        answers=models.Discovery,
+        summary="Stop looking for neighbours",
     ),
 )

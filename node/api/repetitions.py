@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 KEY_HEADER = "Idempotency-Key"
 KEY_MAX = 200  # characters
-KEPT = 1000  # answers, each below a kilobyte
+KEPT = 1000  # answers, each a few kilobytes at most: identifiers, and the problems of a draft
+
+_Key = tuple[str, str, str]  # who asks, path, key
+_Answer = tuple[int, str, str]  # status, media type, text
 
 
 class Repetitions:
     """The answers to the newest requests that carried a key."""
 
     def __init__(self) -> None:
-        self._answers: OrderedDict[tuple[str, str], tuple[bytes, asyncio.Future[tuple[int, str]]]] = OrderedDict()
+        self._answers: OrderedDict[_Key, tuple[bytes, asyncio.Future[_Answer]]] = OrderedDict()
 
     async def once(
         self, request: web.Request, actor: Actor, answer: Callable[[], Awaitable[web.StreamResponse]]
@@ -43,23 +46,23 @@ class Repetitions:
         name = request.headers[KEY_HEADER]
         if not 1 <= len(name) <= KEY_MAX:
             raise Problem(Kind.MALFORMED, field=KEY_HEADER, expected=f"1–{KEY_MAX}", got=str(len(name)))
-        key = (actor.name, name)
+        key = (actor.name, request.path, name)
         asked = digest(Label.TOKEN, await request.read())
         if key in self._answers:
             return await self._again(key, asked)
         return await self._first(key, asked, answer)
 
-    async def _again(self, key: tuple[str, str], asked: bytes) -> web.Response:
+    async def _again(self, key: _Key, asked: bytes) -> web.Response:
         before, future = self._answers[key]
         if before != asked:
             raise Problem(Kind.MALFORMED, N_("This key was used with another request."), field=KEY_HEADER)
-        status, text = await asyncio.shield(future)
-        return web.Response(text=text, status=status, content_type="application/json")
+        status, content_type, text = await asyncio.shield(future)
+        return web.Response(text=text, status=status, content_type=content_type)
 
     async def _first(
-        self, key: tuple[str, str], asked: bytes, answer: Callable[[], Awaitable[web.StreamResponse]]
+        self, key: _Key, asked: bytes, answer: Callable[[], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        future: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         self._answers[key] = asked, future
         try:
             response = await answer()
@@ -71,7 +74,8 @@ class Repetitions:
             else:
                 future.cancel()
             raise
-        future.set_result((response.status, response.text or "" if isinstance(response, web.Response) else ""))
+        text = response.text or "" if isinstance(response, web.Response) else ""
+        future.set_result((response.status, response.content_type, text))
         while len(self._answers) > KEPT:
             self._answers.popitem(last=False)
         return response

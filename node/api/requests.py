@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from almenara.node.models import Model, RoleName
+from almenara.node.models import DISCOVERY_MINUTES, Model, RoleName
 
 Status = Literal["Actual", "Exercise", "Test"]
 
@@ -15,6 +15,12 @@ class PairAsked(Model):
     """`almenara pair`."""
 
     invitation: str = Field(max_length=2048)
+
+
+class DiscoveryAsked(Model):
+    """`almenara discover`."""
+
+    minutes: int = Field(default=10, ge=1, le=DISCOVERY_MINUTES)
 
 
 class PreviewAsked(Model):

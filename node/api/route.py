@@ -57,7 +57,7 @@ class Route:
     """Method and path under /api/v1, the handler, and what goes in and out.
 
     `open` routes answer without credentials; `document` ones take any JSON object and check it themselves; `idempotent`
-    ones may be repeated with an Idempotency-Key.
+    ones may be repeated with an Idempotency-Key; `streams` ones read a file from the body themselves.
     """
 
     method: str
@@ -70,7 +70,9 @@ class Route:
     status: int = 200
     open: bool = False
     idempotent: bool = False
+    streams: bool = False
     query: tuple[Query, ...] = ()
+    headers: tuple[Query, ...] = ()
     media_type: str = MEDIA_TYPE
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
@@ -109,7 +111,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One query parameter, with its JSON Schema."""
+    """One parameter of the query or the headers, with its JSON Schema."""
 
     name: str
     summary: str

@@ -62,6 +62,8 @@ SHARING_STATES = tuple(state for state, reach in REACH.items() if reach != NOBOD
 NAMED_STATES = ("share-named-peers", "share-circle")  # these need an audience
 
 _RECORD = N_("Record consent on the case")
+_NAME_THEM = N_("this organisation in the audience")
+_NAME_IT = N_("this circle in the audience")
 
 
 def effective_state(consent: Consent, today: date) -> str:
@@ -109,7 +111,7 @@ def may_share(
     if named or (reach.direct if circle_kind == "direct" else circle_tier in reach.tiers):
         return None
     if state == "share-circle" or (state == "share-named-peers" and circle_kind == "direct"):
-        wanted = "this organisation in the audience" if circle_kind == "direct" else "this circle in the audience"
+        wanted = _NAME_THEM if circle_kind == "direct" else _NAME_IT
         return _missing("consent.audience", wanted, f"{len(audience)} others")
     return _missing("consent.state", _sufficient(circle_kind, circle_tier), state)
 

@@ -74,6 +74,20 @@ def leave(home: Path, circle_id: str, as_json: bool) -> None:
     emit(ask(home, "POST", "circles", circle_id, "leave"), as_json, "standing")
 
 
+@circle.command()
+@click.argument("circle_id", metavar="CIRCLE")
+@click.option("--add", metavar="PEER", help="Ask this verified peer to carry")
+@click.option("--remove", metavar="PEER", help="Ask this one no more")
+@common
+def carriers(home: Path, circle_id: str, add: str | None, remove: str | None, as_json: bool) -> None:
+    """List who holds and passes on, unread, what is sent in a circle; ask one more, or one no more."""
+    if add is not None:
+        ask(home, "POST", "circles", circle_id, "carriers", add)
+    if remove is not None:
+        ask(home, "DELETE", "circles", circle_id, "carriers", remove)
+    emit(ask(home, "GET", "circles", circle_id, "carriers"), as_json, "carriers")
+
+
 @circle.command("list")
 @common
 def list_(home: Path, as_json: bool) -> None:

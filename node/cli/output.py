@@ -35,9 +35,15 @@ def line(problem: dict[str, Any]) -> str:
     about = [f"{word}{problem[name]}" for name, word in _WORDS if problem.get(name)]
     if case_id := problem.get("case_id"):
         about.append(f"kept as draft {case_id}" if "problems" in problem else f"case {case_id}")
+    if known := problem.get("known_case"):
+        about.append(f"known from {problem.get('known_from', '')} of case {known}")
     head = f"{problem.get('title', 'Refused')}: {', '.join(about)}" if about else str(problem.get("title", "Refused"))
     rest = [str(problem[name]) for name in ("detail", "next") if problem.get(name)]
-    return ". ".join(part.rstrip(".").replace("\n", " ") for part in [head, *rest]) + "."
+    return " ".join(_sentence(part.replace("\n", " ")) for part in [head, *rest])
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 _WORDS = (("field", "field "), ("expected", "expected "), ("got", "got "), ("id", "id "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from almenara.node.cli.options import common
 from almenara.node.cli.output import emit, say
@@ -47,9 +48,12 @@ def pair(home: Path, invitation: str, as_json: bool) -> None:
 @common
 @click.pass_context
 def peers(ctx: click.Context, home: Path, as_json: bool) -> None:
-    """List peers; with a word more, confirm or remove one."""
+    """List peers; with a word more, confirm or remove one, or see for whom this node carries."""
     if ctx.invoked_subcommand is None:
         emit(ask(home, "GET", "peers"), as_json, "peers")
+    elif any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("home", "as_json")):
+        # Left unsaid, they would be dropped, and another home's peer confirmed or removed.
+        raise click.UsageError(f"Options stand after the command's own words: almenara peers {ctx.invoked_subcommand}")
 
 
 @peers.command()
@@ -66,3 +70,16 @@ def confirm(home: Path, node_id: str, as_json: bool) -> None:
 def remove(home: Path, node_id: str, as_json: bool) -> None:
     """Cut a peer off at once and renew the keys of our circles without it."""
     emit(ask(home, "DELETE", "peers", node_id), as_json, "peer")
+
+
+@peers.command()
+@click.option("--peer", metavar="ID", help="Set this peer's quota")
+@click.option("--quota-mb", type=click.IntRange(0, 4000), help="Megabytes it may leave here; 0 stops and erases")
+@common
+def carrying(home: Path, peer: str | None, quota_mb: int | None, as_json: bool) -> None:
+    """List for whom this node carries what it cannot read; say how much a peer may leave here."""
+    if (peer is None) != (quota_mb is None):
+        raise click.UsageError("--peer and --quota-mb go together")
+    if peer is not None:
+        ask(home, "POST", "carrying", peer, body={"quota_mb": quota_mb})
+    emit(ask(home, "GET", "carrying"), as_json, "carrying")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from almenara.node.cli.options import common
 from almenara.node.cli.output import emit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @click.command()
 @click.argument("name", type=click.Choice(["case", "alert"]))
-@click.option("--json", "as_json", is_flag=True, help="On one line")
-def schema(name: str, as_json: bool) -> None:
+@common
+def schema(home: Path, name: str, as_json: bool) -> None:  # noqa: ARG001 - no home is read, but every command takes one
     """Print the JSON Schema (2020-12) of a case or an alert."""
     # Imported here: pydantic and the vocabulary take longer than every other command's help.
     from almenara.node.cases.case import json_schema_case  # noqa: PLC0415

@@ -87,12 +87,22 @@ def _blocks(blocks: Iterable[Iterable[tuple[str, object]]], empty: str) -> Rende
 
 
 def _peers(told: Told) -> RenderableType:
-    columns = ("name", "state", "connected", "code", "node_id", "reason", "next")
+    columns = (
+        "name", "state", "connected", "last_contact_at", "clock_difference_minutes", "code", "node_id", "reason", "next"
+    )  # fmt: skip
     blocks = (
         [*((name.replace("_", " "), peer.get(name)) for name in columns), *_repair(peer).items()]
         for peer in told["peers"]
     )
     return _blocks(blocks, "No peers yet: almenara invite")
+
+
+def _discovery(told: Told) -> RenderableType:
+    state = [("looks for neighbours", told["on"]), ("until", told.get("until")), ("on", told["interfaces"])]
+    heard = (_picked(one, "name", "connected", "node_id") for one in told["found"])
+    others = f"{told['others']} more that we are not paired with" if told["others"] else ""
+    none = "No peer heard yet." if told["on"] else ""
+    return Group(_pairs(state), _rows(("name", "connected", "node_id"), heard, none), Text(others))
 
 
 def _circle(told: Told) -> RenderableType:
@@ -105,6 +115,18 @@ def _circles(told: Told) -> RenderableType:
     circles = [_circle(one) for one in told["circles"]]
     spaced = [part for one in circles for part in (Text(""), one)][1:]
     return Group(*spaced) if spaced else Text("No circles yet: almenara circle create")
+
+
+def _carriers(told: Told) -> RenderableType:
+    columns = ("name", "state", "used_bytes", "granted_bytes", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carriers"])
+    return _blocks(blocks, "Nobody carries for this circle: almenara circle carriers CIRCLE --add PEER")
+
+
+def _carrying(told: Told) -> RenderableType:
+    columns = ("name", "envelopes", "used_bytes", "granted_bytes", "asked_at", "node_id")
+    blocks = ([(name.replace("_", " "), one.get(name)) for name in columns] for one in told["carrying"])
+    return _blocks(blocks, "Nobody has asked this node to carry.")
 
 
 def _cases(told: Told) -> RenderableType:
@@ -133,7 +155,7 @@ def _inbox(told: Told) -> RenderableType:
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
-    columns = ("name", "state", "sent_at", "stored_at", "reason", "next")
+    columns = ("name", "state", "carried_by", "sent_at", "stored_at", "reason", "next")
     recipients = (_picked(one, *columns) for one in told.get("recipients") or [])
     return Group(_pairs([*head, *told["view"].items()]), _rows(columns, recipients, ""))
 
@@ -163,11 +185,16 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "status": _status,
     "peers": _peers,
     "circles": _circles,
+    "discovery": _discovery,
     "cases": _cases,
     "imported": _imported,
+    "bundle": _object,
+    "imported bundle": _object,
     "inbox": _inbox,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node"), _object),
+    "carriers": _carriers,
+    "carrying": _carrying,
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
 }

@@ -49,6 +49,7 @@ _LISTS: Mapping[str, tuple[str, ...]] = {
     "country": ("subregion",),
 }
 _FROM_SENDING = {"status"}
+_EVERYBODYS = {"phase", "severity", "urgency", "certainty"}  # every alert has these four words; equal ones tell nothing
 _PLACES = {"country", "area", "cell", "origin", "host"}
 
 
@@ -170,7 +171,7 @@ class Gate:
 
     def _find(self, slot: str, text: str) -> _Home | None:
         if is_closed(slot, text):
-            return None if slot in _FROM_SENDING else self._whole.home_of(_squash(text))
+            return None if slot in _FROM_SENDING | _EVERYBODYS else self._whole.home_of(_squash(text))
         return self.search(text)
 
     def search(self, text: str) -> _Home | None:

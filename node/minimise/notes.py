@@ -22,30 +22,37 @@ NOT_THIS_FAR = N_("not shown to an audience this wide")
 ONE_OF_TWO = N_("beyond a partner only role or issue is shown")
 PEOPLE_10K = N_("so that at least 10,000 people live in the place that is shown")
 PEOPLE_100K = N_("so that at least 100,000 people live in the place that is shown")
+UNDER_10K = N_("nothing smaller may be shown; still, fewer than 10,000 people live in the place that is shown")
+UNDER_100K = N_("nothing smaller may be shown; still, fewer than 100,000 people live in the place that is shown")
 TIME_PARTNER = N_("partners see the day, never the hour")
 TIME_NETWORK = N_("the network sees the week, never the day")
 TIME_INTERNATIONAL = N_("international bodies see the month")
 ONLY_DOMAIN = N_("international bodies see the kind of threat only")
 ONLY_CLASS = N_("international bodies see state, non-state or unknown only")
 
+_PEOPLE = {True: (10_000, PEOPLE_10K, UNDER_10K), False: (100_000, PEOPLE_100K, UNDER_100K)}  # by: a partner?
 _TIME = {1: TIME_PARTNER, 2: TIME_NETWORK, 3: TIME_INTERNATIONAL}
 _SLOT = {"gendered_dimension": "gendered", "transnational": "origin", "occurred_at": "when"}
 _FALL_BACK = {"reprisal": "none", "role": "withheld", "issue": "withheld"}  # defaults: nothing is lost with them
 
 
-def coarsened_fields(case: Case, view: dict[str, Any]) -> list[dict[str, str]]:
-    """Give {field, to, why} for every field that leaves, but coarser than it was written."""
-    return [{"field": field, "to": to, "why": why} for field, to, why in _coarsened(case, view)]
+def coarsened_fields(case: Case, view: dict[str, Any], people: int) -> list[dict[str, str]]:
+    """Give {field, to, why} for every field that leaves, but coarser than it was written.
+
+    `people` is how many live in the shown place, as far as is known: a small country is shown though they are few.
+    """
+    return [{"field": field, "to": to, "why": why} for field, to, why in _coarsened(case, view, people)]
 
 
-def _coarsened(case: Case, view: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _coarsened(case: Case, view: dict[str, Any], people: int) -> Iterator[tuple[str, str, str]]:
     if view["threats"] != case.threats:
         yield "threats", "domain", ONLY_DOMAIN
     if view["perpetrator"] != case.perpetrator:
         yield "perpetrator", "class", ONLY_CLASS
     finest = _finest_place(view)
     if finest != _written_place(case):
-        yield "place", finest, PEOPLE_10K if view["tier"] == PARTNER else PEOPLE_100K
+        enough, reached, missed = _PEOPLE[view["tier"] == PARTNER]
+        yield "place", finest, reached if people >= enough else missed
     if "when" in view and view["when"] != case.occurred_at:
         yield "occurred_at", step_of(view["when"]), _TIME[view["tier"]]
 

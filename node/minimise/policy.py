@@ -93,11 +93,13 @@ def default_policy() -> Policy:
 
 
 def load_policy(path: Path) -> Policy:
-    """Read a node's own policy. Raises Problem, whose field says where it is wrong; OSError if there is no file."""
+    """Read a node's own policy. Raises Problem, whose field says where it is wrong; NOT_FOUND if there is no file."""
     try:
         return parse_policy(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise _refuse("", "a TOML file in UTF-8") from None
+    except OSError:
+        raise Problem(Kind.NOT_FOUND, field="policy.toml", expected="the policy that `almenara init` wrote") from None
 
 
 def parse_policy(text: str) -> Policy:

@@ -77,12 +77,13 @@ def minimise(
         view = international_view(view, policy=policy, places=places)
     if frozen:
         view = freeze(view, frozen)
+    people = people_in(view, places)
     return Minimised(
         view=view,
         body=_body_of(view),
-        coarsened=coarsened_fields(case, view),
+        coarsened=coarsened_fields(case, view, people),
         dropped=dropped_fields(case, view),
-        people_in_place=people_in(view, places),
+        people_in_place=people,
         frozen={name: view[name] for name in (*FROZEN_PLACE, "when") if name in view},
     )
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from almenara.node.storage import migrate, sqlcipher
 from almenara.node.storage.alerts import Alerts
 from almenara.node.storage.cards import Cards, Prekeys
+from almenara.node.storage.carrying import Carrying
 from almenara.node.storage.cases import Cases
 from almenara.node.storage.chains import Chains
 from almenara.node.storage.circles import Circles
@@ -45,7 +46,7 @@ class Transaction:
     """One transaction: a repository for each noun, all over the same connection."""
 
     __slots__ = (
-        "alerts", "audit", "cards", "cases", "chains", "circles", "deliveries",
+        "alerts", "audit", "cards", "carrying", "cases", "chains", "circles", "deliveries",
         "keys", "log", "meta", "peers", "people", "prekeys", "quarantine", "statements",
     )  # fmt: skip
 
@@ -61,6 +62,7 @@ class Transaction:
         self.log = Log(connection)
         self.alerts = Alerts(connection)
         self.deliveries = Deliveries(connection)
+        self.carrying = Carrying(connection)
         self.cases = Cases(connection, clock)
         self.people = People(connection)
         self.audit = Audit(connection)

@@ -12,7 +12,7 @@ from almenara.node.storage import schema
 from almenara.node.storage.bulk import BulkInsert, BulkSelect
 from almenara.node.storage.ids import Ids
 from almenara.node.storage.repository import Shape
-from almenara.node.storage.rows import EnvelopeRow, LoggedRow
+from almenara.node.storage.rows import EnvelopeRow, LoggedRow, Place
 from almenara.protocol.limits import CLASS_DAYS, HOURS_PER_DAY
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ENVELOPE = Shape(EnvelopeRow, schema.log)
 _LOGGED = Shape(LoggedRow, schema.log)
+_PLACE = Shape(Place, schema.log)
 _log = schema.log.c
 
 _COUNTER = "log"
@@ -79,6 +80,12 @@ class Log(Ids):
         return await self._rows(
             _LOGGED, _LOGGED.select().where(_log.envelope_id.in_(list(ids))).order_by(_log.position)
         )
+
+    async def newest(self, lane: int, *, before: int, limit: int) -> list[Place]:
+        """Where envelopes stand in one lane below a position, the newest first, without their bytes."""
+        where = (_log.lane == lane, _log.position < before, _NOT_REFUSED)
+        chosen = _PLACE.select().where(*where).order_by(_log.position.desc()).limit(limit)
+        return await self._rows(_PLACE, chosen)
 
     async def get(self, envelope_id: bytes) -> EnvelopeRow | None:
         return await self._row(_ENVELOPE, _log.envelope_id == envelope_id)

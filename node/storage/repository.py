@@ -56,7 +56,7 @@ class Repository:
         found = (await self._connection.execute(shape.select().where(*where))).first()
         return None if found is None else shape.row_type(*found)
 
-    async def _values(self, statement: Select[Any]) -> list[Any]:
+    async def _values(self, statement: Executable) -> list[Any]:
         return list((await self._connection.execute(statement)).scalars())
 
     async def _value(self, statement: Select[Any]) -> Any:

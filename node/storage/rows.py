@@ -243,6 +243,19 @@ class LoggedRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where an envelope stands in the log and for whom it is, to choose from without reading its bytes."""
+
+    position: int
+    envelope_id: bytes
+    tag: bytes
+    source: bytes
+    recipient: bytes
+    cls: int
+    created_hour: int
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRow:
     """An alert, ours or another's. `position` is None until it is inserted."""
 
@@ -275,6 +288,47 @@ class DeliveryRow:
     sent_at: int | None
     stored_at: int | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierRow:
+    """A peer that we asked to carry for a circle; `granted` and `used` in bytes, None until it answered."""
+
+    circle_id: bytes
+    node_id: bytes
+    asked_at: int
+    granted: int | None
+    used: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedRow:
+    """A scope that a peer asked us to carry; `ends_at` is set once it does not ask any more."""
+
+    node_id: bytes
+    tag: bytes
+    key: bytes
+    week: int
+    ends_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskerRow:
+    """A peer that asks us to carry, and its pool in bytes; `asked_at` is None where it asks for nothing now."""
+
+    node_id: bytes
+    quota: int | None
+    used: int
+    asked_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HolderRow:
+    """A carrier that holds an envelope of ours."""
+
+    envelope_id: bytes
+    node_id: bytes
+    at: int
 
 
 @dataclass(frozen=True, slots=True)

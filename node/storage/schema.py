@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from almenara.node.storage.sealed import Blind, Flag, SealedBytes, SealedJson, SealedText, SealedTexts
 
-VERSION = "0002"
+VERSION = "0004"
 """The migration this program's tables come from."""
 
 metadata = MetaData(
@@ -344,6 +344,31 @@ deliveries = Table(
 )
 OPEN = deliveries.c.state.in_([literal_column(state) for state in ("'queued'", "'sent'", "'carried'")])
 Index("ix_deliveries_open", deliveries.c.node_id, sqlite_where=OPEN, postgresql_where=OPEN)
+
+# carrying
+
+carriers = Table(
+    "carriers", metadata, _id("circle_id"), _id("node_id"), _int("asked_at"), _maybe("granted"), _maybe("used")
+)
+"""Peers we asked to carry for a circle of ours; granted and used are what they said last, for all that we asked."""
+
+carried = Table(
+    "carried",
+    metadata,
+    _id("node_id"),
+    _id("tag"),
+    Column("key", SealedBytes("carried.key"), nullable=False),
+    _int("week"),
+    _maybe("ends_at"),
+    Index("ix_carried_tag", "tag"),
+)
+"""Scopes a peer asked us to carry."""
+
+carry_askers = Table("carry_askers", metadata, _id("node_id"), _maybe("quota"), _int("used"), _maybe("asked_at"))
+"""Peers that asked: their pool. Without a quota of its own, a peer has the configured one."""
+
+holders = Table("holders", metadata, _id("envelope_id"), _id("node_id"), _int("at"))
+"""Carriers that said they hold an envelope of ours."""
 
 # what never leaves
 

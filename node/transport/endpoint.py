@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from almenara.node.transport.errors import EndpointMalformed
+from almenara.node.transport.onion import is_onion, is_sound
 from almenara.protocol.limits import MAX_ENDPOINT
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", re.ASCII)
@@ -26,7 +27,7 @@ class Endpoint:
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """Read `host:port` or `[v6]:port`; onion names are names.
+    """Read `host:port` or `[v6]:port`; an onion name is a name with a check sum.
 
     Raises:
         EndpointMalformed: anything else, a path or user name included.
@@ -42,6 +43,8 @@ def parse_endpoint(text: str) -> Endpoint:
     host = host.lower()
     if not host or not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise EndpointMalformed("an endpoint starts with a host name, an IPv4 address or an IPv6 address in brackets")
+    if is_onion(host) and not is_sound(host):
+        raise EndpointMalformed("an onion address has 56 letters and digits, and one of them here is wrong")
     return Endpoint(host, int(port))
 
 

@@ -34,6 +34,9 @@ class DialFault(StrEnum):
     WRONG_CERTIFICATE = "wrong-certificate"
     TURNED_AWAY = "turned-away"
     TIMED_OUT = "timed-out"
+    NEEDS_TOR = "needs-tor"  # an onion address, and no proxy
+    PROXY_SILENT = "proxy-silent"
+    PROXY_REFUSED = "proxy-refused"
 
 
 class Unreachable(TransportError):

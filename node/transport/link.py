@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from random import SystemRandom
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import ClientWebSocketResponse, WebSocketError, WSCloseCode, WSMessage, WSMsgType
 from aiohttp.web import WebSocketResponse
 
 from almenara.node.transport.errors import CloseReason, LinkClosed
-from almenara.node.transport.sockets import tune
+from almenara.node.transport.sockets import drained, keep_little_unsent, tune
 from almenara.protocol.limits import MAX_FRAME, MAX_PAIRING_MESSAGE
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ SESSION_PATH = "/almenara/1/session"
 PAIRING_PATH = "/almenara/1/pair"
 SUBPROTOCOL = "almenara.1"
 
-HEARTBEAT_SECONDS = 25.0  # below the shortest idle time-out of home routers and mobile carriers, 30 s
+HEARTBEAT_SECONDS = 25.0  # with its spread not above the shortest idle time-out of routers and carriers, 30 s
+HEARTBEAT_SPREAD = 0.2  # each connection has its own beat, so that links are not told, or joined, by a common one
 CLOSE_SECONDS = 2.0  # how long an orderly close waits for the other side to say the same
 SEND_SECONDS = 120.0  # one frame at 10 kbit/s, the slowest line worth keeping, takes 66 s
 
@@ -34,6 +36,11 @@ PAIRING_CAP = MAX_PAIRING_MESSAGE + 1
 
 Websocket = ClientWebSocketResponse | WebSocketResponse
 _ORDERLY = (None, 0, WSCloseCode.OK, WSCloseCode.GOING_AWAY)
+
+
+def heartbeat() -> float:
+    """Draw the seconds after which a silent line is asked whether it lives; half as long later it is given up."""
+    return HEARTBEAT_SECONDS * SystemRandom().uniform(1 - HEARTBEAT_SPREAD, 1 + HEARTBEAT_SPREAD)
 
 
 class Channel:
@@ -50,6 +57,8 @@ class Channel:
         self._sock: TransportSocket | None = ws.get_extra_info("socket")
         if self._sock is not None:
             tune(self._sock)
+        self._writer = getattr(ws, "_writer", None)
+        keep_little_unsent(self._writer)
 
     @property
     def closed(self) -> bool:
@@ -67,6 +76,7 @@ class Channel:
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._ws.send_bytes(message)
+                await drained(self._writer)
         except (TimeoutError, ConnectionError) as error:
             self.cut(CloseReason.STALLED if isinstance(error, TimeoutError) else CloseReason.LOST)
             await self._ws.close()  # the line is gone; this frees what aiohttp holds of it

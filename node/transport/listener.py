@@ -21,13 +21,13 @@ from almenara.node.transport.errors import TransportError
 from almenara.node.transport.link import (
     CLOSE_SECONDS,
     FRAME_CAP,
-    HEARTBEAT_SECONDS,
     PAIRING_CAP,
     PAIRING_PATH,
     SESSION_PATH,
     SUBPROTOCOL,
     Link,
     PairingChannel,
+    heartbeat,
 )
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ async def _open(request: web.BaseRequest, max_bytes: int) -> web.WebSocketRespon
     """Upgrade to a websocket; anything but a well-formed request for our subprotocol is refused without an answer."""
     ws = web.WebSocketResponse(
         timeout=CLOSE_SECONDS,
-        heartbeat=HEARTBEAT_SECONDS,
+        heartbeat=heartbeat(),
         protocols=(SUBPROTOCOL,),
         compress=False,
         max_msg_size=max_bytes,

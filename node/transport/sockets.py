@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 from almenara.node.transport.errors import AddressUnavailable
 
@@ -16,16 +17,38 @@ if TYPE_CHECKING:
 # Bytes that may wait unsent in the kernel. Without it a critical frame stands behind seconds of routine ones that
 # were already handed over (measured on a 1 Mbit/s line: 24 s, with it 0.6 s).
 NOTSENT_LOWAT = 16 * 1024
+WRITE_BUFFER = 16 * 1024  # bytes that may wait in each layer of asyncio above the kernel, for the same reason
+_LINUX_NOTSENT_LOWAT = 25  # the option's number; Python names it since 3.13 only
 BACKLOG = 64  # connections the kernel keeps before we accept them; a burst of reconnecting peers fits
 
 
 def tune(sock: socket.socket | TransportSocket) -> None:
     """Send small frames at once, and keep little unsent in the kernel where the platform has the option."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", _LINUX_NOTSENT_LOWAT if sys.platform == "linux" else None)
     if option is not None:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, option, NOTSENT_LOWAT)
+
+
+def keep_little_unsent(writer: Any) -> None:
+    """Let no more than WRITE_BUFFER wait in TLS, and as much in the transport below; `writer` is aiohttp's.
+
+    asyncio has no public way to the transport below. Where a later version has other insides, its own buffers stay,
+    and a critical frame only waits longer.
+    """
+    transport = getattr(writer, "transport", None)
+    below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    for layer in (transport, below):
+        if layer is not None:
+            layer.set_write_buffer_limits(high=WRITE_BUFFER)
+
+
+async def drained(writer: Any) -> None:
+    """Wait while those buffers are full: aiohttp does so only every 64 KiB, and has no option on the client's side."""
+    protocol: Any = getattr(writer, "protocol", None)
+    if getattr(protocol, "_paused", False):
+        await protocol._drain_helper()  # noqa: SLF001
 
 
 def origin(address: str) -> str:

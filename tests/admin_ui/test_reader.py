@@ -9,6 +9,7 @@ import pytest
 
 from almenara.admin_ui.i18n import LANGUAGES
 from almenara.admin_ui.reader import Reader, zone_of
+from almenara.admin_ui.views.send import field_label
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
@@ -18,6 +19,26 @@ def test_a_value_in_a_sentence_is_escaped_and_isolated(language: str) -> None:
     said = Reader(language).say("from %(name)s", name=HOSTILE)
     assert "<script" not in said
     assert '<bdi dir="auto">&#34;&gt;&lt;script' in said
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_problem_expected_is_said_in_the_readers_words(language: str) -> None:
+    """The command line has the codes; a case worker knows the words of the form."""
+    reader = Reader(language)
+    said = reader.expected("consent.state", "share-network, share-subscribers or publish")
+    assert "share-" not in said
+    for state in ("share-network", "share-subscribers", "publish"):
+        assert f"<bdi>{reader.label('consent_state', state)}</bdi>" in said
+    assert reader.expected("max_tlp", "at most TLP:AMBER") == "at most TLP:AMBER"
+    named = "this circle in the audience"
+    assert (reader.expected("consent.audience", named) == named) is (language == "en")
+
+
+def test_everything_that_stays_is_named_in_the_readers_words() -> None:
+    """A part of the case that the form shows as several fields has a name of its own."""
+    spanish = Reader("es")
+    for path in ("persons", "evidence", "source", "consent", "title"):
+        assert field_label(spanish, path) not in {path, field_label(Reader("en"), path)}
 
 
 def test_a_code_reads_from_left_to_right_in_every_language() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import structlog
 
-from tests.bench import holding, receiving, repair
+from tests.bench import flow, holding, receiving, repair
 from tests.bench.latency import Watch, latency
 from tests.bench.machine import cores, load, machine_line
 from tests.bench.receiver import Receiver
@@ -27,13 +27,15 @@ LATENCIES = ((10, 20), (100, 5))  # alerts a second, for so many seconds
 @click.option("--held", default=100_000, show_default=True, help="Alerts to hold")
 @click.option("--rounds", default=5, show_default=True, help="Rounds of receiving, of each kind")
 @click.option("--count", default=4_000, show_default=True, help="Alerts in a round")
+@click.option("--flow", "only_flow", is_flag=True, help="Only fan-out, lanes and flood")
 @click.option("--settle", default=60.0, show_default=True, help="Seconds from start to the look at the memory")
-def bench(held: int, rounds: int, count: int, settle: float) -> None:
-    """Measure receiving, latency, memory, start-up and repair."""
+def bench(held: int, rounds: int, count: int, settle: float, *, only_flow: bool) -> None:
+    """Measure receiving, latency, memory, start-up, the flow among many, and repair."""
     machine = machine_line()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="almenara-bench-") as folder:
-        figures = asyncio.run(_measure(Path(folder), held, rounds, count, settle))
+        figures = [] if only_flow else asyncio.run(_measure(Path(folder), held, rounds, count, settle))
+        figures += asyncio.run(flow.measure(Path(folder), _say))
     print(f"\n{machine}; at the end {load()}\n")
     print_table(figures)
     sys.exit(any(figure.missed for figure in figures))

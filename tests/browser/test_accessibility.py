@@ -54,7 +54,8 @@ def places(alpha: Office, beta: Office, tmp_path_factory: pytest.TempPathFactory
         "/", "/inbox", f"/alerts/{alert}", "/cases", "/cases?state=closed", f"/cases/{ready}", f"/cases/{draft}",
         "/cases/new", f"/cases/{draft}/edit", f"/cases/{ready}/send", f"/cases/{ready}/send?circle={circle}",
         f"/cases/{sent}/sent?done=sent", "/sent", "/network", f"/network/peers/{peer}", "/network/pair",
-        f"/network/circles/{circle}", "/network/circles/new", "/settings", "/settings/password", "/nowhere",
+        f"/network/circles/{circle}", "/network/circles/new", "/network/bundles", "/settings",
+        "/settings/password", "/nowhere",
     ]  # fmt: skip
 
 

@@ -67,6 +67,9 @@ def make_circle(inviting: Page, joining: Page, north: Office, south: Office) -> 
     expect(joining.locator(".page-head .badge", has_text="Active")).to_be_visible()
     member = inviting.locator("tr", has_text="south")
     expect(member.locator(".badge", has_text="Active")).to_be_visible()
+    assert member.locator("th").inner_text().split("\n") == ["south", "Organisation"]
+    inviting.click("text=Remove a member")
+    expect(inviting.locator("#f-remove")).to_have_value("")  # nobody goes by a press too many
 
 
 def write_case(page: Page, office: Office) -> None:

@@ -108,6 +108,8 @@ def test_what_changes_while_a_part_is_being_fetched_is_shown_too(
     under_way: list[tuple[Route, APIResponse]] = []
     page.route("**/inbox", lambda route: under_way.append((route, route.fetch())), times=1)
     page.evaluate("document.body.dispatchEvent(new CustomEvent('almenara-inbox'))")
+    while not under_way:  # the answer has to be older than the change
+        page.wait_for_timeout(10)
     circle = next(one for one in alpha.ask("circle", "list")["circles"] if one["name"] == "c-andes")["circle_id"]
     alpha.ask("alert", "send", case_at(alpha, threats=["legal.slapp"]), "--circle", circle, "--yes")
     expect(page.locator("#announcement")).not_to_be_empty()  # the news has come

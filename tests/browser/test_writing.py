@@ -104,6 +104,18 @@ def test_the_preview_names_everybody_and_shows_the_exact_bytes(
     expect(page.locator(".figures")).to_contain_text("people live in the place that is shown")
 
 
+def test_a_refusal_by_the_gate_leads_to_the_case_that_keeps_the_text(
+    page: Page, alpha: Office, beta: Office, case_at: Callable[..., str]
+) -> None:
+    """Another case, a draft perhaps, may hold it: without its name nobody could go on."""
+    case_at(alpha, title="Keeper of a number", identifiers=["KE-30"])
+    case = case_at(alpha, place={"country": "KE", "admin1": "KE-30"})
+    sign_in(page, alpha)
+    page.goto(f"{alpha.url}/cases/{case}/send")
+    page.locator(".pick", has_text="c-andes").get_by_text("The case that keeps it").click()
+    expect(page.locator("h1")).to_have_text("Keeper of a number")
+
+
 def test_a_form_outlives_the_end_of_its_session(page: Page, alpha: Office) -> None:
     """Signed out in another tab while writing: nothing typed is lost, and it saves after signing in again."""
     sign_in(page, alpha)

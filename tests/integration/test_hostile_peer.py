@@ -21,7 +21,7 @@ from almenara.node.service import LOCAL
 from almenara.protocol.alert import encode_view
 from almenara.protocol.envelope import envelope_id
 from almenara.protocol.errors import Defect
-from almenara.protocol.limits import MAX_FRAME, MEDIUM, MINUTES_PER_DAY, SMALL
+from almenara.protocol.limits import LARGE, MEDIUM, MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import ObjectType, parse_object
 from almenara.protocol.session import Outcome
 from tests.integration.world import World, attacked
@@ -88,7 +88,7 @@ REFUSED: dict[str, tuple[Callable[[World], bytes], Defect, str]] = {
     # the readable bytes
     "empty": (lambda _: b"", Defect.BAD_SIZE, "envelope"),
     "one byte short": (lambda _: random_bytes(SMALL - 1), Defect.BAD_SIZE, "envelope"),
-    "over-long": (lambda _: random_bytes(MAX_FRAME - 64), Defect.BAD_SIZE, "envelope"),
+    "sixteen times too long": (lambda _: bytes(LARGE), Defect.BAD_MAGIC, "magic"),
     "junk": (lambda _: b"\0" + random_bytes(SMALL - 1), Defect.BAD_MAGIC, "magic"),
     "version 0": (outer(version=0), Defect.UNKNOWN_VERSION, "envelope"),
     "unknown version": (outer(version=2), Defect.UNKNOWN_VERSION, "envelope"),

@@ -80,6 +80,13 @@ WHEN_OPEN: dict[str, bytes] = {
     "lane 2": msgpack.packb([Kind.PUSH, 2, 1, bytes(SMALL)]),
     "a position below zero": msgpack.packb([Kind.PUSH, 1, -1, bytes(SMALL)]),
     "an envelope as text": msgpack.packb([Kind.PUSH, 1, 1, "x" * SMALL]),
+    "an announcement of nothing": msgpack.packb([Kind.HAVE, []]),
+    "one position announced twice": msgpack.packb([Kind.HAVE, [[1, 1, bytes(32)], [1, 1, b"x" * 32]]]),
+    "a wish for what was never announced": msgpack.packb([Kind.WANT, [[1, 1]]]),
+    "credit for nothing spent": msgpack.packb([Kind.CREDIT, 1, 2**21]),
+    "a large envelope in one routine frame": msgpack.packb([Kind.PUSH, 1, 1, bytes(MEDIUM)]),
+    "a part in the critical lane": msgpack.packb([Kind.PART, 0, 1, 3, bytes(SMALL)]),
+    "a last part without a first": msgpack.packb([Kind.PART, 1, 1, 0, bytes(SMALL)]),
     "a long goodbye": msgpack.packb([Kind.BYE, 1, 86_401]),
 }
 
@@ -184,7 +191,7 @@ async def test_questions_without_listening_fill_no_queue_of_ours(world: World) -
     for _ in range(100):
         await blaster.link.send(msgpack.packb([Kind.KEYREQ, world.circle, b""]))
     await asyncio.sleep(0.1)
-    assert alphas_side(world)._frames.qsize() < 10
+    assert len(alphas_side(world)._control) < 10
     await blaster.close()
     await healthy(world)
 

@@ -32,11 +32,13 @@ def refused(folder: Path, text: str = SMALLEST, environ: dict[str, str] | None =
 def test_defaults_are_those_of_the_schema(tmp_path: Path) -> None:
     assert load(tmp_path).model_dump() == {
         "node": {"name": "alpha", "kind": "organisation", "country": None, "languages": ["en"]},
-        "peer": {"listen": "0.0.0.0:7790", "advertise": []},
+        "peer": {"listen": "0.0.0.0:7790", "advertise": [], "proxy": None},
         "database": {"url": None},
         "panel": {"listen": "127.0.0.1:7780", "hosts": [], "idle_minutes": 30},
         "log": {"level": "info", "format": None},
         "sharing": {"tlp": "TLP:AMBER+STRICT", "retention_days": 90},
+        "carry": {"quota_mb": 64},
+        "discovery": {"enabled": False, "interfaces": []},
     }
 
 
@@ -58,19 +60,28 @@ def test_a_flag_that_was_not_given_changes_nothing(tmp_path: Path) -> None:
 def test_every_key_has_its_variable(tmp_path: Path) -> None:
     values = {
         "NODE_NAME": "beta", "NODE_KIND": "network", "NODE_COUNTRY": "KE", "NODE_LANGUAGES": "ar, fr",
-        "PEER_LISTEN": "[::1]:1", "PEER_ADVERTISE": "a.example:1,b.example:2", "DATABASE_URL": "postgresql://h/d",
+        "PEER_LISTEN": "[::1]:1", "PEER_ADVERTISE": "a.example:1,b.example:2", "PEER_PROXY": "socks5://127.0.0.1:9050",
+        "DATABASE_URL": "postgresql://h/d",
         "PANEL_LISTEN": "localhost:2", "PANEL_HOSTS": "panel.example", "PANEL_IDLE_MINUTES": "7", "LOG_LEVEL": "error",
         "LOG_FORMAT": "console", "SHARING_TLP": "TLP:RED", "SHARING_RETENTION_DAYS": "8",
+        "CARRY_QUOTA_MB": "0",
+        "DISCOVERY_ENABLED": "false", "DISCOVERY_INTERFACES": "eth0,wlan0",
     }  # fmt: skip
     keys = {f"{section}_{key}".upper() for section, kind in SECTIONS.items() for key in kind.model_fields}
     assert set(values) == keys
     assert load(tmp_path, environ={f"ALMENARA_{name}": value for name, value in values.items()}).model_dump() == {
         "node": {"name": "beta", "kind": "network", "country": "KE", "languages": ["ar", "fr"]},
-        "peer": {"listen": "[::1]:1", "advertise": ["a.example:1", "b.example:2"]},
+        "peer": {
+            "listen": "[::1]:1",
+            "advertise": ["a.example:1", "b.example:2"],
+            "proxy": "socks5://127.0.0.1:9050",
+        },
         "database": {"url": "postgresql://h/d"},
         "panel": {"listen": "localhost:2", "hosts": ["panel.example"], "idle_minutes": 7},
         "log": {"level": "error", "format": "console"},
         "sharing": {"tlp": "TLP:RED", "retention_days": 8},
+        "carry": {"quota_mb": 0},
+        "discovery": {"enabled": False, "interfaces": ["eth0", "wlan0"]},
     }
 
 
@@ -108,9 +119,11 @@ def test_an_unknown_flag_names_itself(tmp_path: Path) -> None:
         ("node.name", 7), ("node.kind", "company"), ("node.country", "Kenya"), ("node.country", "ke"),
         ("node.languages", []), ("node.languages", ["English"]), ("node.languages", "en"),
         ("peer.listen", "7790"), ("peer.listen", "host"), ("peer.listen", "host:0"), ("peer.advertise", ["https://x:1"]),
+        ("peer.advertise", ["expyuzz4wqqyqhjn.onion:1"]), ("peer.proxy", "127.0.0.1:9050"), ("peer.proxy", "http://h:1"),
         ("database.url", "sqlite:///x"), ("database.url", "nonsense"), ("panel.hosts", ["http://x"]),
         ("panel.idle_minutes", 0), ("panel.idle_minutes", "30"), ("log.level", "trace"), ("log.format", "xml"),
         ("sharing.tlp", "AMBER"), ("sharing.retention_days", 367), ("sharing.retention_days", 1.5),
+        ("discovery.enabled", "yes"), ("discovery.interfaces", ["eth 0"]),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_be_used_is_refused_with_its_key(tmp_path: Path, key: str, value: object) -> None:
@@ -118,6 +131,21 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_key(tmp_path: Path, key
     assert error.key.startswith(key)
     assert error.where == "--" + key.replace(".", "-")
     assert error.expected
+
+
+def test_a_node_announces_itself_on_named_networks_only_and_never_behind_a_proxy(tmp_path: Path) -> None:
+    on = {"ALMENARA_DISCOVERY_ENABLED": "true"}
+    assert "discovery.interfaces" in refused(tmp_path, environ=on).expected
+    named = on | {"ALMENARA_DISCOVERY_INTERFACES": "eth0"}
+    assert load(tmp_path, environ=named).discovery.enabled
+    hidden = named | {"ALMENARA_PEER_PROXY": "socks5://127.0.0.1:9050"}
+    assert "not both" in refused(tmp_path, environ=hidden).expected
+
+
+def test_a_password_in_the_proxy_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    error = refused(tmp_path, peer__proxy=f"socks5://user:{PASSWORD}@127.0.0.1:9050")
+    assert error.key == "peer.proxy"
+    assert PASSWORD not in str(error)
 
 
 def test_the_fault_is_looked_for_where_the_last_word_was_said(tmp_path: Path) -> None:
@@ -159,6 +187,14 @@ def test_no_password_of_the_database_is_shown_or_told(tmp_path: Path, url: str) 
         assert error.__cause__ is None
 
 
+def test_no_secret_in_the_parameters_of_the_database_is_shown(tmp_path: Path) -> None:
+    """The driver takes a password there as well; the names stay, for whoever looks for a mistake."""
+    url = f"postgresql://ana@h/d?password={PASSWORD}&sslpassword={PASSWORD}"
+    shown = load(tmp_path, SMALLEST + f'[database]\nurl = "{url}"\n').redacted()["database"]["url"]
+    assert PASSWORD not in shown
+    assert shown == "postgresql://ana@h/d?password=hidden&sslpassword=hidden"
+
+
 def test_what_is_shown_is_what_counts(tmp_path: Path) -> None:
     shown = load(tmp_path, environ={"ALMENARA_NODE_COUNTRY": "KE"}).redacted()
     assert shown["node"] == {"name": "alpha", "kind": "organisation", "country": "KE", "languages": ["en"]}
@@ -171,13 +207,20 @@ def test_what_is_shown_is_what_counts(tmp_path: Path) -> None:
         ("0.0.0.0:7790", [], []),
         ("[::]:7790", [], []),
         ("192.0.2.1:7790", [], ["192.0.2.1:7790"]),
-        ("0.0.0.0:7790", ["a.example:1", "b.onion:2"], ["a.example:1", "b.onion:2"]),
+        ("", [], []),
+        ("0.0.0.0:7790", ["a.example:1", "b.example:2"], ["a.example:1", "b.example:2"]),
     ],
 )
 def test_a_wildcard_is_no_address_to_give_to_others(
     tmp_path: Path, listen: str, advertise: list[str], endpoints: list[str]
 ) -> None:
     assert load(tmp_path, peer__listen=listen, peer__advertise=advertise).endpoints == endpoints
+
+
+def test_without_an_open_port_no_address_is_given_to_others(tmp_path: Path) -> None:
+    error = refused(tmp_path, peer__listen="", peer__advertise=["a.example:1"])
+    assert error.key == "peer"
+    assert "peer.listen" in error.expected
 
 
 def test_the_panels_address_is_one_that_a_browser_here_can_open(tmp_path: Path) -> None:

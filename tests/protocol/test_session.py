@@ -232,7 +232,7 @@ def test_what_was_held_may_be_stored_later() -> None:
 def test_a_bad_envelope_is_no_matter_of_the_session() -> None:
     pair = Pair().open()
     for junk in (b"", b"junk", bytes(70_000)):
-        pair.to_ben(pair.ana.push(1, 1, junk))
+        pair.to_ben(pair.ana.push(0, 1, junk))
     assert pair.to_ben(pair.ana.push(1, 2, ENVELOPE)) == [Pushed(lane=1, position=2, envelope=ENVELOPE)]
 
 
@@ -279,7 +279,7 @@ def test_a_cursor_in_another_epoch_means_nothing() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "kind"),
     [
-        ([[1, 3]], Defect.OUT_OF_RANGE),
+        ([[1, 4]], Defect.OUT_OF_RANGE),
         ([[2, 0], [1, 0]], Defect.NOT_SORTED),
         ([[1, 0], [1, 2]], Defect.REPEATED),
         ([[1]], Defect.WRONG_COUNT),

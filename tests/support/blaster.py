@@ -14,8 +14,8 @@ from uuid import uuid4
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
 from almenara.node.clock import minute_of, now_ms
-from almenara.node.exchange import WINDOW
 from almenara.protocol.envelope import Outer, Suite, seal_circle
+from almenara.protocol.flow import ROUTINE, Granted, cost, parts_of
 from almenara.protocol.limits import MINUTES_PER_DAY, SMALL
 from almenara.protocol.object import Header, ObjectType, body_commit, sign_object
 from almenara.protocol.scope import ScopeKey
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from almenara.node.keyring import HeldKey, Keyring
     from almenara.node.transport.link import Link
 
+PER_DAY = 3_000  # alerts of one author: below what a receiver takes from it, and 100,000 within the life of an envelope
+
 
 @dataclass(slots=True)
 class Sealer:
@@ -53,6 +55,7 @@ class Sealer:
     def alert(self) -> bytes:
         """The next alert of the chain, in its envelope."""
         now = minute_of(now_ms())
+        created = now - self.seq // PER_DAY * MINUTES_PER_DAY  # as a node writes that has done so for weeks
         salt = random_bytes(32)
         header = Header(
             type=ObjectType.ALERT,
@@ -66,14 +69,14 @@ class Sealer:
             ref_id=uuid4().bytes,
             revision=1,
             body_commit=body_commit(salt, self.body),
-            created_min=now,
+            created_min=created,
             expires_min=now + 30 * MINUTES_PER_DAY,
             tlp=self.tlp,
             lane=1,
         )
         signed = sign_object(header, salt, self.body, self.key)
         self.seq, self.prev = self.seq + 1, signed.hash
-        return self.seal(signed.encode(), now // 60)
+        return self.seal(signed.encode(), created // 60)
 
     def seal(self, content: bytes, hour: int, **changes: object) -> bytes:
         """Any content under the circle's key; `changes` replace fields of the outer header."""
@@ -122,16 +125,23 @@ class Blaster:
                             self.outcomes[position] = outcome
                             self.acked_at[position] = now
                         self._progress.set()
+                    case Granted():
+                        self._progress.set()
                 if told and self.session.proven:
                     self._ready.set()
 
     async def push(self, envelope: bytes, lane: int = 1) -> int:
-        """Push one envelope, waiting while the window is full; returns its position."""
-        while self.position - len(self.outcomes) >= WINDOW:
+        """Push one envelope, waiting while there is no credit; returns its position."""
+        while self.session.credit(lane) < cost(envelope):
             await self._answers()
         self.position += 1
         self.sent_at[self.position] = time.perf_counter()
-        await self.link.send(self.session.push(lane, self.position, envelope))
+        if lane == ROUTINE and len(envelope) > SMALL:
+            pieces = parts_of(envelope)
+            for left, piece in zip(reversed(range(len(pieces))), pieces, strict=True):
+                await self.link.send(self.session.part(self.position, left, piece))
+        else:
+            await self.link.send(self.session.push(lane, self.position, envelope))
         return self.position
 
     async def push_all(self, envelopes: Sequence[bytes]) -> float:
@@ -145,6 +155,11 @@ class Blaster:
     async def settled(self) -> None:
         """Until everything pushed was answered. Raises ConnectionError if the other side hangs up before."""
         while len(self.outcomes) < self.position:
+            await self._answers()
+
+    async def settled_at(self, position: int) -> None:
+        """Until one position was answered."""
+        while position not in self.outcomes:
             await self._answers()
 
     async def _answers(self) -> None:

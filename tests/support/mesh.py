@@ -82,6 +82,11 @@ class Line:
     peer: NodeId
     peer_epoch: bytes = b"\x02" * 16
     answers: dict[int, Outcome] = field(default_factory=dict)
+    proven: set[bytes] = field(default_factory=set)
+
+    def proves(self, tag: bytes) -> bool:
+        """As `Exchange.proves`."""
+        return tag in self.proven
 
     def acknowledge(self, lane: int, outcomes: list[tuple[int, Outcome]]) -> None:  # noqa: ARG002 - a session's shape
         """As `Exchange.acknowledge`."""
@@ -103,6 +108,8 @@ class Office:
     service: Service = field(init=False)
     store: Store = field(init=False)
     online: bool = True
+    skew: int = 0  # ms by which its computer is wrong
+    boot: str = "first"  # names the start of its computer
     dropped: list[bytes] = field(default_factory=list)
     kept: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     given: dict[bytes, set[bytes]] = field(default_factory=dict)  # peer -> envelopes it has had from us
@@ -117,13 +124,21 @@ class Office:
         """The same, as people write it."""
         return self.id.text
 
+    def computer(self) -> int:
+        """What its computer says."""
+        return self.mesh.now + self.skew
+
+    def uptime(self) -> tuple[str, int]:
+        """What no wrong date changes; a computer that was started anew began to count then."""
+        return self.boot, self.mesh.now - NOW
+
     async def open(self) -> None:
         """Start the node, as a restart does."""
         config = load_config(self.home)
         self.store = await open_store(
-            self.home.database_path, self.identity.database_key, self.identity.column_key, clock=self.mesh.clock
+            self.home.database_path, self.identity.database_key, self.identity.column_key, clock=self.computer
         )
-        self.node = _Node(self.home, config, self.identity, self.store, Events(), self.mesh.clock)
+        self.node = _Node(self.home, config, self.identity, self.store, Events(), self.computer, self.uptime)
         self._replace_network()
         await self.node.load()
         await self.node.peers.load()
@@ -192,7 +207,6 @@ class Office:
     async def maintain(self) -> None:
         """What the node does by the clock."""
         await self.node.maintenance.round()
-        await self.node.peers.follow_cards()
 
 
 class Mesh:
@@ -278,7 +292,7 @@ class Mesh:
     ) -> bool:
         """What `a` may offer and `b` has not had from it, in order or the last first."""
         hour = self.now // 3_600_000
-        tags = set(a.node.keyring.scopes(hour)) & set(b.node.keyring.scopes(hour))
+        tags = set(a.node.keyring.provable(hour)) & set(b.node.keyring.provable(hour))
         given = a.given.setdefault(b.id.raw, set())
         moved = False
         for lane in (0, 1):
@@ -293,7 +307,7 @@ class Mesh:
 
     @staticmethod
     async def _deliver(a: Office, b: Office, lane: int, row: Any) -> None:
-        line: Any = Line(a.id)
+        line: Any = Line(a.id, proven=set(a.node.keyring.provable(a.mesh.now // 3_600_000)))
         a.node.deliveries.sent(b.id, [row.envelope_id])
         await a.node.deliveries.flush()
         await b.node.ingest.take([Arrival(line, lane, row.position, row.data)])

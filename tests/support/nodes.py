@@ -29,13 +29,11 @@ def free_port() -> int:
         return port
 
 
-def make_home(folder: Path, name: str) -> Home:
-    """A founded home that listens on loopback."""
+def make_home(folder: Path, name: str, peer: str | None = None) -> Home:
+    """A founded home that listens on loopback; `peer` are other lines for that section."""
     home = Home(folder)
-    port = free_port()
-    text = (
-        f'[node]\nname = "{name}"\n[peer]\nlisten = "127.0.0.1:{port}"\n[panel]\nlisten = "127.0.0.1:{free_port()}"\n'
-    )
+    peer = f'listen = "127.0.0.1:{free_port()}"' if peer is None else peer
+    text = f'[node]\nname = "{name}"\n[peer]\n{peer}\n[panel]\nlisten = "127.0.0.1:{free_port()}"\n'
     found(home, PASSPHRASE, text)
     return home
 

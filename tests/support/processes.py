@@ -46,9 +46,9 @@ class Office:
         self.log = self.folder / f"{self.name}.log"
         self.secret = self.folder / f"{self.name}.passphrase"
 
-    def found(self, extra: str = "", **replaced: str) -> None:
-        """Make the home; `extra` is added to almenara.toml, and texts in it are replaced."""
-        make_home(self.home, self.name)
+    def found(self, extra: str = "", *, peer: str | None = None, **replaced: str) -> None:
+        """Make the home; `extra` is added to almenara.toml, `peer` is its section, and texts in it are replaced."""
+        make_home(self.home, self.name, peer)
         path = self.home / "almenara.toml"
         text = path.read_text(encoding="utf-8") + extra
         for old, new in replaced.items():
@@ -195,4 +195,9 @@ def settled(office: Office, alert_id: str) -> None:
     wait(stored, "stored everywhere")
 
 
-__all__ = ["Office", "Refused", "circle_of", "direct", "pair", "send", "settled", "wait"]
+def arrived(office: Office, alert_id: str) -> None:
+    """Wait until somebody's alert stands in the inbox."""
+    wait(lambda: alert_id in {one["alert_id"] for one in office.ask("GET", "inbox")["alerts"]}, "the alert")
+
+
+__all__ = ["Office", "Refused", "arrived", "circle_of", "direct", "pair", "send", "settled", "wait"]

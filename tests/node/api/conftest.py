@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from io import BytesIO
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from almenara.node import models
 from almenara.node.api.app import build
 from almenara.node.api.guards import LOOPBACK
+from almenara.node.bundle_export import Bundle
 from almenara.node.events import Events
 from almenara.node.people import Actor, SignedIn
 
@@ -24,12 +26,19 @@ TOKEN = "local-token-of-this-start"
 COOKIE = "cookie-of-a-case-worker"
 WORKER = Actor("Amina", "case worker", "person")
 
+BUNDLE = b"ALMB" + bytes(range(256)) * 4000  # more than is read from a finished file at a time
+
+QUIET = models.Discovery(on=False, interfaces=[], announces=False, found=[], others=0)
 _ANSWERS: dict[str, Any] = {
+    "export_bundle": lambda: Bundle(BytesIO(BUNDLE), None, envelopes=7, left_out=2, bytes=len(BUNDLE)),
     "invite": models.InvitationMade(invitation="almenara:x", expires_at="2026-11-23T00:00:00.000Z"),
     "pair": models.Peer(node_id="n", name="beta", state="unconfirmed", code="1234 5678 9012"),
     "peers": models.Peers(peers=[]),
     "confirm_peer": models.PeerChanged(node_id="n", state="waiting"),
     "remove_peer": models.PeerChanged(node_id="n", state="removed"),
+    "discovery": QUIET,
+    "discover": QUIET,
+    "stop_discovery": QUIET,
     "circles": models.Circles(circles=[]),
     "create_circle": models.Circle(
         circle_id="c", name="c-andes", tier="network", max_tlp="TLP:GREEN", retention_days=30, state="active"
@@ -38,6 +47,11 @@ _ANSWERS: dict[str, Any] = {
     "remove_from_circle": models.MemberChanged(circle_id="c", node_id="n", state="removed"),
     "accept_circle": models.CircleChanged(circle_id="c", state="active"),
     "leave_circle": models.CircleChanged(circle_id="c", state="left"),
+    "carriers": models.CircleCarriers(circle_id="c", carriers=[]),
+    "add_carrier": models.CircleCarriers(circle_id="c", carriers=[]),
+    "remove_carrier": models.CircleCarriers(circle_id="c", carriers=[]),
+    "carrying": models.Carrying(default_bytes=64_000_000, carrying=[]),
+    "set_carry_quota": models.Carrying(default_bytes=64_000_000, carrying=[]),
     "cases": models.Cases(cases=[]),
     "case": models.CaseRecord(case_id="k", state="ready", case={}, created_at="", updated_at=""),
     "save_case": models.CaseRecord(case_id="k", state="ready", case={}, created_at="", updated_at=""),
@@ -51,8 +65,11 @@ _ANSWERS: dict[str, Any] = {
         alert_id="a", circle_id="c", circle="c-andes", author=models.Author(node_id="n", name="alpha", verified=True),
         state="current", revision=1, tlp="TLP:GREEN", created_at="", received_at="", expires_at="", view={},
     ),
+    "clock": models.Clock(computer=""),
+    "settle_clock": models.Clock(computer=""),
     "inbox": models.Inbox(alerts=[], next="7"),
     "add_person": models.Person(name="Amina", role="viewer", created_at=""),
+    "import_bundle": models.BundleImported(records=0, new=0, known=0, held=0, refused=0, complete=True),
     "status": models.Status(state="ready", name="alpha", version="0", listen="", panel=""),
 }  # fmt: skip
 
@@ -87,7 +104,8 @@ class FakeService:
             self.asked.append((name, args, kwargs))
             if self.refuse is not None:
                 raise self.refuse
-            return self.answers[name]
+            found = self.answers[name]
+            return found() if callable(found) else found
 
         return method
 

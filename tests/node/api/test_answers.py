@@ -193,6 +193,33 @@ async def test_a_key_used_with_another_request_is_refused(client: Any, service: 
     assert len(service.asked) == 1
 
 
+@pytest.mark.parametrize("state", ["ready", "draft"])
+async def test_a_case_that_comes_again_with_its_key_is_kept_once(
+    state: str, client: Any, service: Any, headers: Any
+) -> None:
+    """A caller that lost the answer would otherwise leave two cases, and each could be sent."""
+    problems = [] if state == "ready" else [Problem(Kind.UNKNOWN_CODE, field="threats.0").as_json()]
+    service.answers["save_case"] = service.answers["save_case"].model_copy(
+        update={"state": state, "problems": problems}
+    )
+    keyed = headers | {"Idempotency-Key": "k-1"}
+    first, again = [await client.post(f"{API}/cases", json={"title": "T"}, headers=keyed) for _ in range(2)]
+    assert (first.status, first.content_type, await first.text()) == (
+        again.status,
+        again.content_type,
+        await again.text(),
+    )
+    assert first.status == (201 if state == "ready" else 422)
+    assert len(service.asked) == 1
+
+
+async def test_one_key_at_two_routes_is_two_requests(client: Any, service: Any, headers: Any) -> None:
+    keyed = headers | {"Idempotency-Key": "k-1"}
+    await client.post(f"{API}/cases", json=SEND, headers=keyed)
+    assert "alert_id" in await (await client.post(f"{API}/alerts", json=SEND, headers=keyed)).json()
+    assert [name for name, _, _ in service.asked] == ["save_case", "send"]
+
+
 async def test_a_refused_request_may_be_repeated_with_its_key(client: Any, service: Any, headers: Any) -> None:
     keyed = headers | {"Idempotency-Key": "k-1"}
     service.refuse = Problem(Kind.LOCKED)

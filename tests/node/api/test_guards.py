@@ -19,10 +19,13 @@ CLOSED = [route for route in ROUTES if not route.open]
 EVIL = "http://evil.example"
 BODIES: dict[str, dict[str, Any]] = {
     "/peers": {"invitation": "almenara:x"},
+    "/discovery": {"minutes": 10},
     "/circles": {"name": "c-andes", "tier": "network"},
     "/cases": {"title": "t"},
     "/alerts/preview": {"case_id": "k", "circle_id": "c"},
     "/alerts": {"case_id": "k", "circle_id": "c", "body_sha256": "0" * 64, "statement": "s"},
+    "/carrying/{node_id}": {"quota_mb": 200},
+    "/bundles/export": {"to": "n"},
     "/people": {"name": "Amina", "role": "viewer", "password": "correct horse battery"},
 }
 
@@ -36,6 +39,9 @@ def url(route: Route) -> str:
 
 
 async def ask(client: Any, route: Route, headers: dict[str, str]) -> Any:
+    if route.streams:
+        kind = {"Content-Type": "application/octet-stream"}
+        return await client.request(route.method, url(route), data=b"a file", headers=headers | kind)
     body = BODIES.get(route.path) if route.takes or route.document else None
     return await client.request(route.method, url(route), json=body, headers=headers)
 

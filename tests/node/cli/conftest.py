@@ -28,6 +28,8 @@ class FakeNode:
     answers: list[tuple[int, Any]] = field(default_factory=lambda: [(200, {})])
     asked: list[tuple[str, str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    figures: dict[str, str] = field(default_factory=dict)  # headers it answers with
+    missing: int = 0  # bytes that it promises and never sends
 
     def refuse(self, kind: str, status: int = 409, **members: str) -> None:
         """Answer with a problem from now on."""
@@ -53,12 +55,15 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            node.asked.append((self.command, self.path, json.loads(body) if body else None))
+            is_file = self.headers.get("Content-Type") == "application/octet-stream"
+            node.asked.append((self.command, self.path, body if is_file else json.loads(body) if body else None))
             node.headers.append(dict(self.headers))
             status, told = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
             text = told if isinstance(told, bytes) else json.dumps(told).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(text) + node.missing))
+            for name, value in node.figures.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text)
 

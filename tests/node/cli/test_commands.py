@@ -38,6 +38,8 @@ ASKS = [
     (["circle", "accept", "c"], "POST", "/circles/c/accept", None),
     (["circle", "leave", "c"], "POST", "/circles/c/leave", None),
     (["circle", "list"], "GET", "/circles", None),
+    (["circle", "carriers", "c"], "GET", "/circles/c/carriers", None),
+    (["peers", "carrying"], "GET", "/carrying", None),
     (["case", "list"], "GET", "/cases", None),
     (["case", "show", "k"], "GET", "/cases/k", None),
     (["alert", "preview", "k", "--circle", "c"], "POST", "/alerts/preview", SEND),
@@ -67,11 +69,42 @@ def test_command_asks_and_passes_on(
     assert node.asked == [(method, "/api/v1" + path, body)]
 
 
+def test_carriers_are_asked_and_asked_no_more_before_they_are_listed(almenara: Any, node: Any) -> None:
+    node.answers = [(200, {"carriers": []})] * 5
+    almenara("circle", "carriers", "c", "--add", "n", "--remove", "m", "--home", node.home, "--json")
+    almenara("peers", "carrying", "--peer", "n", "--quota-mb", "200", "--home", node.home, "--json")
+    assert node.asked == [
+        ("POST", "/api/v1/circles/c/carriers/n", None),
+        ("DELETE", "/api/v1/circles/c/carriers/m", None),
+        ("GET", "/api/v1/circles/c/carriers", None),
+        ("POST", "/api/v1/carrying/n", {"quota_mb": 200}),
+        ("GET", "/api/v1/carrying", None),
+    ]
+
+
+@pytest.mark.parametrize("words", [["--peer", "n"], ["--quota-mb", "5"], ["--peer", "n", "--quota-mb", "4001"]])
+def test_a_quota_is_somebodys_and_has_an_end(words: list[str], almenara: Any, node: Any) -> None:
+    assert almenara("peers", "carrying", *words, "--home", node.home).exit == 2
+    assert node.asked == []
+
+
 def test_the_token_goes_along_and_nothing_a_browser_would_add(almenara: Any, node: Any) -> None:
     almenara("peers", "--home", node.home, "--json")
     (headers,) = node.headers
     assert headers["Authorization"] == "Bearer token-of-this-start"
     assert not {"Cookie", "Origin", "Referer"} & headers.keys()
+
+
+@pytest.mark.parametrize("option", [["--home", "elsewhere"], ["--json"]])
+def test_an_option_between_peers_and_its_word_is_refused_not_dropped(
+    option: list[str], almenara: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped, `--home` would have another home's peer removed."""
+    monkeypatch.setenv("ALMENARA_HOME", str(node.home))
+    said = almenara("peers", *option, "remove", "n")
+    assert said.exit == 2
+    assert "after the command's own words" in said.err
+    assert node.asked == []
 
 
 def test_the_home_comes_from_the_option_then_the_variable_then_the_default(
@@ -227,7 +260,8 @@ def test_no_command_takes_a_secret_as_an_argument_or_variable() -> None:
     """Arguments stand in the process list and in the shell's history."""
 
     def options(command: Any) -> list[str]:
-        own = [name for parameter in command.params for name in parameter.opts]
+        taking = [one for one in command.params if not getattr(one, "is_flag", False)]  # a flag has nothing to leak
+        own = [name for parameter in taking for name in parameter.opts]
         return own + [name for sub in getattr(command, "commands", {}).values() for name in options(sub)]
 
     names = {option for name in app.COMMANDS for option in options(import_command(name))}
@@ -237,7 +271,7 @@ def test_no_command_takes_a_secret_as_an_argument_or_variable() -> None:
 
 def test_schema_needs_no_node(almenara: Any) -> None:
     for name in ("case", "alert"):
-        said = almenara("schema", name)
+        said = almenara("schema", name, "--home", "anywhere")  # every command takes it
         assert said.exit == 0
         assert said.told["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 

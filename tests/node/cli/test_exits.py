@@ -87,6 +87,12 @@ def test_wrong_usage_is_exit_2(words: list[str], almenara: Any) -> None:
     assert "Traceback" not in said.err
 
 
+def test_a_secret_that_would_leave_is_traced_to_its_case_in_one_line(almenara: Any, node: Any) -> None:
+    node.refuse("secret-would-leave", field="area", known_from="identifiers", known_case="k7")
+    said = almenara("alert", "preview", "k", "--circle", "c", "--home", node.home)
+    assert said.err == "Refused by a rule: field area, known from identifiers of case k7.\n"
+
+
 def test_wrong_usage_with_json_is_a_problem_too(almenara: Any) -> None:
     said = almenara("circle", "create", "a", "--tier", "everybody", "--json")
     assert (said.exit, said.told["type"]) == (2, "urn:almenara:problem:malformed")

@@ -137,6 +137,29 @@ def test_a_setting_that_cannot_be_used_is_refused_before_anything_is_made(
     assert not (tmp_path / "h").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_no_fault_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(PASSPHRASE + "\n", encoding="utf-8")
+    words = ["--name", "a", "--passphrase-file", tmp_path / "secret", "--home", tmp_path / "secret" / "h"]
+    assert told(almenara("init", *words, "--json")) == (1, "not-allowed")
+
+
+@pytest.mark.parametrize("setting", ["peer.listen", "panel.listen"])
+def test_an_address_that_is_taken_is_named_and_no_fault_of_ours(setting: str, home: Path) -> None:
+    option = {"peer.listen": "--listen", "panel.listen": "--panel"}[setting]
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        words = [option, f"127.0.0.1:{other.getsockname()[1]}", "--passphrase-file", home.parent / "passphrase"]
+        done = almenara("run", "--home", home, *words, "--json")
+    assert told(done) == (1, "not-ready")
+    assert json.loads(done.stdout)["field"] == setting
+    assert list((home / "run").iterdir()) == []
+
+
+def test_a_home_without_its_policy_says_so(home: Path) -> None:
+    (home / "policy.toml").unlink()
+    done = almenara("run", "--home", home, "--passphrase-file", home.parent / "passphrase", "--json")
+    assert (told(done), json.loads(done.stdout)["field"]) == ((1, "not-found"), "policy.toml")
+
+
 def test_init_without_any_passphrase_off_a_terminal_is_wrong_usage(tmp_path: Path) -> None:
     done = almenara("init", "--name", "a", "--home", tmp_path / "h")
     assert done.returncode == 2

@@ -29,6 +29,10 @@ CIRCLE = {
     ],
 }  # fmt: skip
 CASE = {"case_id": "k1", "state": "draft", "title": "قضية", "updated_at": "2026-11-20", "sent": 0}
+CARRIER = {"node_id": ID, "name": "beta", "state": "full", "granted_bytes": 8192, "used_bytes": 4096}
+CARRIED_FOR = {
+    "node_id": ID, "name": "beta", "granted_bytes": 8192, "used_bytes": 4096, "envelopes": 12, "asked_at": "2026-11-20",
+}  # fmt: skip
 RECIPIENT = {"node_id": ID, "name": "beta", "state": "failed", "sent_at": "2026-11-20", **NEXT}
 
 SHOWN = [
@@ -41,6 +45,19 @@ SHOWN = [
     ),
     (["peers"], {"peers": [PEER | {"catching_up": {"expected": 41, "received": 8}}]}, ["8 of 41 have come"]),
     (["peers"], {"peers": []}, ["almenara invite"]),
+    (
+        ["discover", "--for", "5"],
+        {
+            "on": True,
+            "until": "2026-11-22T10:00:00.000Z",
+            "interfaces": ["eth0"],
+            "announces": True,
+            "others": 2,
+            "found": [{"node_id": ID, "name": "beta", "connected": True}],
+        },
+        ["eth0", "beta", ID, "2 more"],
+    ),
+    (["discover", "--stop"], {"on": False, "interfaces": [], "announces": False, "others": 0, "found": []}, ["no"]),
     (["peers", "confirm", "n"], {"node_id": ID, "state": "waiting"}, [ID, "waiting"]),
     (
         ["circle", "list"],
@@ -49,6 +66,10 @@ SHOWN = [
     ),
     (["circle", "list"], {"circles": []}, ["almenara circle create"]),
     (["circle", "create", "a", "--tier", "network"], CIRCLE, ["c-andes", "c1"]),
+    (["circle", "carriers", "c"], {"carriers": [CARRIER]}, ["beta", "full", "4096", "8192", ID]),
+    (["circle", "carriers", "c"], {"carriers": []}, ["almenara circle carriers CIRCLE --add PEER"]),
+    (["peers", "carrying"], {"carrying": [CARRIED_FOR]}, ["beta", "12", "4096", "8192", "2026-11-20", ID]),
+    (["peers", "carrying"], {"carrying": []}, ["Nobody has asked"]),
     (["case", "list"], {"cases": [CASE]}, ["k1", "draft", "قضية"]),
     (["case", "show", "k"], {"case_id": "k1", "case": {"title": "قضية"}}, ["k1", "قضية"]),
     (["inbox"], {"alerts": [ALERT], "next": "8"}, ["alpha", "legal.arrest", "CO-CAU", "2026-W47", "Severe", "a1"]),

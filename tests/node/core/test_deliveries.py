@@ -70,6 +70,31 @@ async def test_without_an_answer_it_is_written_that_it_went_out(desk: Desk) -> N
     assert await desk.row() == ("stored", SENT, STORED)
 
 
+async def test_a_carriers_word_is_never_stored(desk: Desk) -> None:
+    """It is carried, by whom; once it goes out on the recipient's own link it is sent, and stored on its word alone."""
+    carrier = NodeId(b"c" * 32)
+    await desk.deliveries.acknowledged(carrier, [(ENVELOPE, Outcome.HELD)])
+    assert await desk.row() == ("carried", None, None)
+    async with desk.store.read() as tx:
+        assert [row.node_id for row in await tx.carrying.holders([ENVELOPE])] == [carrier.raw]
+    for outcome in (Outcome.REFUSED, Outcome.HELD):
+        await desk.deliveries.acknowledged(carrier, [(ENVELOPE, outcome)])
+        assert await desk.row() == ("carried", None, None)
+    desk.deliveries.sent(PEER, [ENVELOPE])
+    await desk.deliveries.flush()
+    assert await desk.row() == ("sent", SENT, None)
+    desk.now = STORED
+    await desk.deliveries.acknowledged(PEER, [(ENVELOPE, Outcome.STORED)])
+    assert await desk.row() == ("stored", SENT, STORED)
+
+
+async def test_a_recipient_that_waits_for_its_key_is_no_carrier(desk: Desk) -> None:
+    await desk.deliveries.acknowledged(PEER, [(ENVELOPE, Outcome.HELD)])
+    async with desk.store.read() as tx:
+        assert await tx.carrying.holders([ENVELOPE]) == []
+    assert (await desk.row())[0] == "sent"
+
+
 async def test_what_a_failing_disk_did_not_take_is_written_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is forgotten between two tries."""
     desk.deliveries.sent(PEER, [ENVELOPE])

@@ -26,6 +26,8 @@ ALL: tuple[RoleName, ...] = ("admin", "case worker", "viewer")
 
 ROLES: dict[str, tuple[RoleName, ...]] = {
     "lock": ALL,
+    "clock": ALL,
+    "settle_clock": WORKERS,
     "people": ADMIN,
     "add_person": ADMIN,
     "remove_person": ADMIN,
@@ -43,6 +45,8 @@ ROLES: dict[str, tuple[RoleName, ...]] = {
     "accept_circle": ADMIN,
     "decline_circle": ADMIN,
     "leave_circle": ADMIN,
+    "export_bundle": ADMIN,
+    "import_bundle": ADMIN,
     "save_case": WORKERS,
     "cases": WORKERS,
     "case": WORKERS,

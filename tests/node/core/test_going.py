@@ -131,6 +131,7 @@ async def test_whoever_is_removed_is_told_and_cut_off(mesh: Mesh) -> None:
     with pytest.raises(Problem) as caught:
         await gamma.service.preview(LOCAL, record.case_id, circle)
     assert (caught.value.kind, caught.value.got) == (Kind.NOT_READY, "removed")
+    assert caught.value.next == "Ask a steward of the circle to invite you again."
 
 
 async def test_somebody_away_for_several_keys_still_learns_of_its_removal(mesh: Mesh) -> None:

@@ -18,6 +18,7 @@ from almenara.node.events import Events
 from almenara.node.exchange import Arrival
 from almenara.node.ingest import Ingest
 from almenara.node.storage.engine import Store, open_store
+from almenara.node.timekeeper import Timekeeper
 from almenara.protocol.envelope import Outer, Suite
 from almenara.protocol.limits import LARGE, SMALL
 from almenara.protocol.session import Outcome
@@ -107,7 +108,7 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     store = await open_store(tmp_path / "data.db", bytes(32), bytes(32), clock=now_ms)
     office, keys = Office(store), Keys(RuntimeError("a fault of ours, with a secret in it"))
-    ingest = Ingest(store, keys, office, now_ms, Events())  # type: ignore[arg-type]
+    ingest = Ingest(store, keys, office, Timekeeper(now_ms), Events())  # type: ignore[arg-type]
     running = asyncio.create_task(ingest.run())
     yield Desk(store, office, keys, ingest)
     assert not running.done()
@@ -185,7 +186,7 @@ async def test_what_waits_is_bounded_in_bytes_so_that_the_link_pushes_back(
             pushing = asyncio.create_task(desk.push(sender, *[kind] * 30))
             await asyncio.sleep(0.05)
             assert not pushing.done()
-            assert desk.ingest._queue.qsize() <= 4
+            assert len(desk.ingest._queue) <= 4
         await pushing
         await desk.settled(sender, 30)
         assert len(sender.answers) == 30

@@ -89,6 +89,24 @@ async def test_a_moved_address_is_told_in_every_circle_and_followed(mesh: Mesh) 
     assert await gamma.received() == [sent]
 
 
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.REVOKED])
+async def test_a_card_that_came_just_before_a_crash_is_followed_after_it(mesh: Mesh, status: Status) -> None:
+    """It was committed, and the power failed before anybody was told: a stolen key must not stay trusted for that."""
+    alpha, beta = [await mesh.office(name) for name in ("alpha", "beta")]
+    await mesh.pair(alpha, beta)
+    alpha.node.circles.on_cards = lambda: None
+    await tell(beta, alpha, another_card(beta, counter=2, status=status))
+    await mesh.flow()
+    await alpha.restart()
+    await alpha.maintain()
+    peer = await alpha.service.peer(LOCAL, beta.text)
+    if status is Status.REVOKED:
+        assert peer.state == "blocked"
+        assert beta.id.raw not in alpha.kept
+    else:
+        assert alpha.kept[beta.id.raw] == ("elsewhere.example:7790",)
+
+
 async def test_a_circle_that_could_not_be_told_is_told_later(mesh: Mesh) -> None:
     """While a departed member could read, even a card waits; it is not forgotten."""
     alpha, beta, gamma, circle = await trio(mesh)

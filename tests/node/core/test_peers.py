@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from almenara.node.pairing import PairingEnd
 from almenara.node.problem import Kind, Problem
 from almenara.node.service import LOCAL
+from almenara.node.transport.errors import DialFault, Unreachable
 from almenara.protocol.card import parse_introduction
 from tests.support.circles import found, invite, join, trio
 
@@ -236,6 +238,22 @@ async def test_without_an_address_nobody_is_invited(mesh: Mesh) -> None:
     with pytest.raises(Problem) as caught:
         await alpha.service.invite(LOCAL)
     assert (caught.value.kind, caught.value.field, bool(caught.value.next)) == (Kind.NOT_READY, "peer.advertise", True)
+
+
+async def test_an_invitation_whose_maker_cannot_be_reached_has_to_be_used_again(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is kept of such a try, so nobody may be told to wait for the next one."""
+    alpha = await mesh.office("alpha")
+
+    async def join(_link: str) -> None:
+        raise Unreachable(DialFault.NO_ANSWER)
+
+    monkeypatch.setattr(alpha.node.peers, "pairing", SimpleNamespace(join=join))
+    with pytest.raises(Problem) as caught:
+        await alpha.service.pair(LOCAL, "almenara:x")
+    assert caught.value.kind is Kind.UNREACHABLE
+    assert caught.value.next == "Check that their node runs and can be reached, then use the invitation again."
 
 
 async def test_a_typing_error_in_a_node_id_is_told_from_a_stranger(mesh: Mesh) -> None:

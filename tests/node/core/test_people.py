@@ -167,6 +167,7 @@ async def test_somebody_stays_admin(mesh: Mesh) -> None:
     ("name", "role", "kind", "field"),
     [
         ("ana", "admin", Kind.NOT_ALLOWED, "name"),
+        ("Local  command line", "admin", Kind.NOT_ALLOWED, "name"),  # what the audit calls the command line
         ("  ", "admin", Kind.WRONG_TYPE, "name"),
         ("a\x00b", "admin", Kind.TOO_LONG, "name"),
         ("ن" * 41, "admin", Kind.TOO_LONG, "name"),

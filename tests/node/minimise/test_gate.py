@@ -143,6 +143,12 @@ def test_a_title_that_is_the_word_for_a_test_does_not_stop_tests() -> None:
     assert refusal(gate_of("Test", "Exercise")) is None
 
 
+@pytest.mark.parametrize("title", ["Severe", "immediate", "Observed", "Occurred"])
+def test_a_title_that_is_a_word_of_every_alert_does_not_stop_every_alert(title: str) -> None:
+    """One draft with such a title would silence the node."""
+    assert refusal(gate_of(title)) is None
+
+
 @pytest.mark.parametrize("slot", ["text", "severity", "role", "situation", "permitted_actions", "status"])
 def test_a_secret_in_a_slot_for_codes_is_found_because_it_is_no_code(slot: str) -> None:
     assert refusal(gate_of("Ficticia-Uno"), **{slot: "x-ficticia-uno"}) is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from almenara.node.minimise import notes
 from almenara.node.minimise.view import Minimised, minimise
 from almenara.node.problem import Kind, Problem
 from almenara.protocol import alert
@@ -182,6 +183,26 @@ def test_people_in_place_is_told_for_what_is_shown(places: Places, policy: Polic
     island = made(3, place={"country": "TV"})
     assert island.view["country"] == "M49:061"
     assert island.people_in_place == places.people_in_country("M49:061") > 100_000
+
+
+def test_nobody_is_told_of_more_people_than_there_are() -> None:
+    """All of Nauru has fewer than 100,000, the Vatican fewer than 10,000; their names are shown all the same."""
+    reasons = {
+        (country, tier): next(note["why"] for note in made(tier, place=place).coarsened if note["field"] == "place")
+        for country, place in (
+            ("NR", {"country": "NR", "lat": -0.52, "lon": 166.93}),
+            ("VA", {"country": "VA", "lat": 41.9, "lon": 12.45}),
+        )
+        for tier in (1, 2, 3)
+    }
+    assert reasons == {
+        ("NR", 1): notes.PEOPLE_10K,
+        ("NR", 2): notes.UNDER_100K,
+        ("NR", 3): notes.PEOPLE_100K,
+        ("VA", 1): notes.UNDER_10K,
+        ("VA", 2): notes.UNDER_100K,
+        ("VA", 3): notes.PEOPLE_100K,
+    }
 
 
 def test_a_body_that_does_not_fit_is_refused_with_the_field(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,14 +98,14 @@ async def test_a_confirmation_reaches_the_other_side_while_it_waits_and_is_told_
 
 async def test_a_joiner_that_has_confirmed_may_wait_longer_than_a_stranger(two: Two) -> None:
     alpha, beta = two
-    alpha.limits = ListenerLimits(pairing_seconds=0.5)
+    alpha.limits = ListenerLimits(pairing_seconds=1.5)
     await alpha.restart()
     await compare(alpha, beta)
     await beta.pairing.confirm(alpha.id)
     pending = alpha.pairing._book.with_node(beta.id)
     await alpha.until(lambda: pending.channel is not None)
     waiting = pending.channel
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(1.6)
     assert pending.channel is waiting
     assert not waiting.closed
     assert await alpha.pairing.confirm(beta.id)

@@ -228,3 +228,14 @@ async def test_key_packets_for_one_node(store: Store) -> None:
     await append(store, *rows)
     async with store.read() as tx:
         assert await tx.log.addressed(PEER) == [rows[1].envelope_id, rows[3].envelope_id]
+
+
+async def test_places_come_newest_first_lane_by_lane_without_what_was_refused(store: Store) -> None:
+    await append(store, *[envelope(number, lane=number % 2) for number in range(1, 9)], envelope(9, state="refused"))
+    async with store.read() as tx:
+        first = await tx.log.newest(1, before=10**9, limit=3)
+        rest = await tx.log.newest(1, before=first[-1].position, limit=3)
+        other = await tx.log.newest(0, before=10**9, limit=10)
+    assert [place.position for place in first + rest] == [7, 5, 3, 1]
+    assert [place.position for place in other] == [8, 6, 4, 2]
+    assert (first[0].envelope_id, first[0].tag, first[0].source) == ((7).to_bytes(32, "big"), TAG, US)

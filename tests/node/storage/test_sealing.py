@@ -171,6 +171,7 @@ async def _plant(tx: Transaction, planted: set[str]) -> None:
     await tx.log.append([row(rows.EnvelopeRow, data=CONTROL * 8)])
     await tx.alerts.insert([made(rows.AlertRow, schema.alerts)])
     await tx.deliveries.insert([made(rows.DeliveryRow, schema.deliveries)])
+    await tx.carrying.add_carried([made(rows.CarriedRow, schema.carried)])
     await tx.cases.put(made(rows.CaseRow, schema.cases))
     await tx.cases.put_sent(made(rows.SentRow, schema.sent))
     await tx.people.put(made(rows.PersonRow, schema.people))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from almenara.node.transport.errors import CloseReason, LinkClosed, NotPinned
-from almenara.node.transport.sockets import NOTSENT_LOWAT
+from almenara.node.transport.sockets import NOTSENT_LOWAT, WRITE_BUFFER
 from almenara.protocol.limits import MAX_FRAME
 
 if TYPE_CHECKING:
@@ -139,9 +140,37 @@ async def test_small_frames_leave_at_once_and_little_waits_in_the_kernel(pair: t
     link = await b.dialer.dial(a.id, a.endpoint)
     for end in (link, await a.links.get()):
         assert end._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            assert end._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_LOWAT
+        if sys.platform == "linux":
+            assert end._sock.getsockopt(socket.IPPROTO_TCP, 25) == NOTSENT_LOWAT  # Python names it since 3.13 only
+        transport = end._ws._writer.transport
+        for layer in (transport, transport._ssl_protocol._transport):
+            assert layer.get_write_buffer_limits()[1] == WRITE_BUFFER
     await link.close()
+
+
+async def test_every_frame_waits_while_the_line_is_full(pair: tuple[Tower, Tower]) -> None:
+    """What waits in this process is never more than the buffers and the one frame that filled them."""
+    a, b = pair
+    link = await b.dialer.dial(a.id, a.endpoint)
+    at_a = await a.links.get()
+    at_a._ws._payload_writer.transport.pause_reading()
+    transport = link._ws._writer.transport
+
+    async def send_for_ever() -> None:
+        while True:
+            await link.send(bytes(4_096))
+
+    sending = asyncio.create_task(send_for_ever())
+    while not link._ws._writer.protocol._paused:  # noqa: ASYNC110 - the kernel fills up, and nobody tells
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert not sending.done()
+    below = transport._ssl_protocol._transport
+    assert transport.get_write_buffer_size() + below.get_write_buffer_size() < 3 * (WRITE_BUFFER + 4_200)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    at_a.cut()
+    link.cut()
 
 
 async def test_a_peer_that_reads_nothing_stalls_only_its_own_sender(
