@@ -123,26 +123,23 @@ async def test_a_thousand_restores_make_no_fork_and_lose_nothing_that_a_peer_has
     own, peer = sites
     random, snapshots = Random(life), [(NOW, {}, [])]
     lost = back = 0
-    for number in range(RESTORES):
-        own.now = peer.now = own.now + 3 * HOUR_MS
-        async with own.store.write() as tx:
+    async with own.store.write() as tx, peer.store.write() as there:  # one commit: what is tested is no disk
+        for number in range(RESTORES):
+            own.now = peer.now = own.now + 3 * HOUR_MS
             if random.random() < 0.7:
                 snapshots = [*snapshots, (own.now, dict(own.has), await tx.chains.all())][-SNAPSHOTS:]
             own.now += MINUTE_MS  # what is said now is newer than every snapshot
             for part in range(random.randint(1, 2)):
                 await own.say(tx, 10 * number + part)
             new = [signed for digest, signed in own.has.items() if digest not in peer.has]
-            given = random.sample(new, random.randint(0, len(new)))
+            await peer.take(there, random.sample(new, random.randint(0, len(new))))
             before = own.has
             chosen = random.randrange(len(snapshots)) if random.random() < 0.1 else len(snapshots) - 1
             snapshots = snapshots[: chosen + 1]  # the others belong to a life that is over
             await go_back(tx, own, snapshots[chosen])
             own.author = own.opened()
-        async with peer.store.write() as tx:
-            await peer.take(tx, given)
-        lost += len(before.keys() - own.has.keys())
-        own.now += MINUTE_MS
-        async with own.store.write() as tx:
+            lost += len(before.keys() - own.has.keys())
+            own.now += MINUTE_MS
             returned = [signed for digest, signed in peer.has.items() if digest not in own.has]
             random.shuffle(returned)
             await own.take(tx, returned)
