@@ -25,6 +25,7 @@ DONE = {
     "carrier-stopped": N_("The organisation is asked no more; it erases what it holds after a day."),
     "quota-set": N_("The quota is set."),
     "carrying-stopped": N_("This node no longer carries for them; what was here is erased."),
+    "forks-settled": N_("Sending goes on. What this node sends from now on is a record of its own."),
     "person-added": N_("The person can sign in now."),
     "person-removed": N_("The person can no longer sign in."),
     "password-set": N_("The password is changed."),

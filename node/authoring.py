@@ -5,7 +5,7 @@ All of it happens in the caller's transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from almenara.crypto.random import random_bytes
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from almenara.node.cards import Cards
     from almenara.node.keyring import HeldKey, Keyring
     from almenara.node.storage.engine import Transaction
+    from almenara.node.storage.rows import ChainRow
 
 CRITICAL, ROUTINE = 0, 1
 LONG_LIFE = 1  # class 1: travels 35 days
@@ -35,7 +36,10 @@ _NO_PREVIOUS = b""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be said in a circle, before it has a place in our chain; `created_min` is now unless given."""
+    """What is to be said in a circle, before it has a place in our chain.
+
+    `created_min` is now unless given; `salt` is fresh unless the same body is said again.
+    """
 
     circle_id: bytes
     statement_id: bytes
@@ -48,6 +52,7 @@ class Draft:
     ref_id: bytes = _NO_REF
     revision: int = 0
     created_min: int | None = None
+    salt: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,17 @@ class Author:
 
     def __init__(self, own: NodeId, key: SigningKey, cards: Cards, keyring: Keyring, clock: Clock) -> None:
         self._own, self._key, self._cards, self._keyring, self._clock = own, key, cards, keyring, clock
-        self._incarnation = random_bytes(INCARNATION_BYTES)
+        self._incarnation, self._since_min = b"", 0
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Draw a new incarnation: what we say from now on is a chain of its own."""
+        self._incarnation, self._since_min = random_bytes(INCARNATION_BYTES), minute_of(self._clock())
+
+    @property
+    def life(self) -> tuple[bytes, int]:
+        """The incarnation we write as, and the minute since when."""
+        return self._incarnation, self._since_min
 
     async def post(self, tx: Transaction, draft: Draft) -> Posted:
         """Sign, seal and append one object. Raises `Problem(TOO_LARGE)` when the body does not fit its envelope."""
@@ -75,25 +90,26 @@ class Author:
         if held is None:
             raise LocalError(Defect.UNKNOWN_KEY, "statement")
         now = self._clock()
-        signed, chain_id = await self._sign(
-            tx, draft, minute_of(now) if draft.created_min is None else draft.created_min
-        )
+        created_min = minute_of(now) if draft.created_min is None else draft.created_min
+        signed, chain = await self._sign(tx, draft, created_min)
         envelope = self._seal(signed, held, draft)
         (position,) = await tx.log.append([self._row(envelope)])
         found = envelope_id(envelope)
-        await tx.chains.insert_objects([object_row(signed, chain_id, found, now)])
-        await tx.chains.set_heads([(chain_id, signed.header.seq, signed.hash)])
+        await tx.chains.insert_objects([object_row(signed, chain.chain_id, found, now)])
+        grown = replace(chain, head_seq=signed.header.seq, head_hash=signed.hash)
+        lived = (min(chain.first_min or created_min, created_min), max(chain.last_min, created_min))
+        await tx.chains.update([replace(grown, first_min=lived[0], last_min=lived[1])])
         if position is None:
             raise LocalError(Defect.REPEATED, "envelope")
         return Posted(signed, found, position)
 
-    async def _sign(self, tx: Transaction, draft: Draft, created_min: int) -> tuple[SignedObject, int]:
+    async def _sign(self, tx: Transaction, draft: Draft, created_min: int) -> tuple[SignedObject, ChainRow]:
         ours = [chain for chain in await tx.chains.all_of(self._own.raw, draft.circle_id) if chain.head_seq >= 0]
         current = next((chain for chain in ours if chain.incarnation == self._incarnation), None)
         last = current or max(ours, key=lambda chain: chain.chain_id, default=None)
         key = (self._own.raw, draft.circle_id, self._incarnation)
-        chain_id = current.chain_id if current else (await tx.chains.get_or_create([key]))[key]
-        salt = random_bytes(_SALT_BYTES)
+        chain = current or (await tx.chains.take([key]))[key]
+        salt = draft.salt or random_bytes(_SALT_BYTES)
         header = Header(
             type=draft.type,
             author=self._own.raw,
@@ -111,7 +127,7 @@ class Author:
             tlp=draft.tlp,
             lane=draft.lane,
         )
-        return sign_object(header, salt, draft.body, self._key), chain_id
+        return sign_object(header, salt, draft.body, self._key), chain
 
     @property
     def _card_counter(self) -> int:

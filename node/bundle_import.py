@@ -99,7 +99,7 @@ class Stick:
         if not self._waiting:
             self._done.set()
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed."""
         self.fail(_disk_failed())
 
@@ -121,7 +121,7 @@ class Stick:
 
 
 class BundleImport:
-    """Reads one file at a time."""
+    """Reads one file at a time; `on_taken` tells after each that the log may have grown otherwise than by a session."""
 
     def __init__(
         self, store: Store, circles: Circles, keyring: Keyring, keydesk: KeyDesk, ingest: Ingest, clock: Clock

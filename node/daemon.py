@@ -22,8 +22,10 @@ from almenara.node.cards import Cards
 from almenara.node.carriage import MB, Carriage
 from almenara.node.carriers import Carriers
 from almenara.node.casebook import Casebook
+from almenara.node.chainbook import Chainbook
 from almenara.node.circles import Circles
 from almenara.node.clock import Clock, Uptime, now_ms, uptime
+from almenara.node.contradictions import Contradictions
 from almenara.node.deliveries import Deliveries
 from almenara.node.discovery import Discovery
 from almenara.node.epochs import Epochs
@@ -48,7 +50,9 @@ from almenara.node.peers import Peers
 from almenara.node.people import People
 from almenara.node.problem import Kind, Problem
 from almenara.node.readings import Readings
+from almenara.node.receipts import Receipts
 from almenara.node.repair import Repairs
+from almenara.node.repeating import Repeating
 from almenara.node.runtime import Runtime
 from almenara.node.service import Service
 from almenara.node.sharing import Sharing
@@ -162,55 +166,70 @@ class _Node:
         self.circles = Circles(store, self.cards, self.keyring, self.epochs, clock, events)
         admission = Admission(self.circles, self.epochs, clock)
         self.groups = Groups(store, self.circles, admission, self.epochs, self.author, clock, events)
-        self.keydesk = KeyDesk(store, self.circles, self.epochs, self.keyring, clock)
-        self.ingest = Ingest(store, self.keyring, self.circles, clock, events)
+        chainbook = Chainbook(self.circles)
+        self.keydesk = KeyDesk(store, self.circles, chainbook, self.epochs, self.keyring, clock)
         self.deliveries = Deliveries(store, clock, events)
-        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
         self.urgent = Urgent(store, self.links, self.deliveries, clock, events)
+        self.repairs, self.log_epoch = Repairs(store, clock), LogEpoch(store)
+        receipts = Receipts(self.circles, self.author, self.deliveries, clock)
+        self.ingest = Ingest(store, self.keyring, self.circles, chainbook, receipts, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.carriers, self.carriage = self._carrying(events)
         self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
-        announcements = Announcements(self.circles, self.author)
+        self.contradictions = Contradictions(store, self.circles, self.author, clock)
+        self.casebook, self.sharing = self._casework(events)
+        repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, clock)
         self.maintenance = Maintenance(
             store,
             clock,
             self.circles,
             admission,
+            receipts,
+            repeating,
             self.own_keys,
-            announcements,
+            Announcements(self.circles, self.author),
             self.peers,
             self.links,
             self.ingest,
             self.door,
             self.carriage,
         )
+        self.pairing = self.peers.pairing = self._meeting()
+        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
+        self._tell_each_other()
+
+    def _casework(self, events: Events) -> tuple[Casebook, Sharing]:
+        """What keeps cases, and what lets views of them out."""
         places, gate = Places(), Gate()
-        self.casebook = Casebook(store, clock, events, places, gate)
-        self.sharing = Sharing(
-            store=store,
-            clock=clock,
+        casebook = Casebook(self.store, self.clock, events, places, gate)
+        sharing = Sharing(
+            store=self.store,
+            clock=self.clock,
             events=events,
-            casebook=self.casebook,
+            casebook=casebook,
             circles=self.circles,
             author=self.author,
             deliveries=self.deliveries,
-            policy=load_policy(home.policy_path),
+            contradictions=self.contradictions,
+            policy=load_policy(self.home.policy_path),
             places=places,
             gate=gate,
         )
-        self.pairing = self.peers.pairing = Pairing(
+        return casebook, sharing
+
+    def _meeting(self) -> Pairing:
+        """How two nodes become peers."""
+        return Pairing(
             door=self.door,
             dialer=self.links.dialer,
-            store=StoredPairings(store, clock),
-            own=lambda: Own(introduction=self.cards.introduction(own) or b"", key=key),
-            clock=clock,
+            store=StoredPairings(self.store, self.clock),
+            own=lambda: Own(introduction=self.cards.introduction(self.circles.own) or b"", key=self.key),
+            clock=self.clock,
             on_code=self.peers.on_code,
             on_paired=self.peers.on_paired,
             on_ended=self.peers.on_ended,
         )
-        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
-        self._tell_each_other()
 
     def _carrying(self, events: Events) -> tuple[Carriers, Carriage]:
         """Whom we ask to carry, and for whom we do."""
@@ -228,12 +247,12 @@ class _Node:
         self.circles.on_cards = lambda: self.tasks.start(self.peers.follow_cards())
         self.circles.on_erased = self._on_erased
         self.keydesk.on_news = self.ingest.reconsider
-        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.carriers.on_change = self.carriage.on_change = self.links.carry
         self.carriage.on_scopes = self.links.prove
         self.peers.on_removed = self._on_removed
         self.deliveries.on_watch = self.urgent.watch
         self.links.is_urgent = self.urgent.waits_for
+        self.repairs.on_progress = lambda peer: self.events.publish("peers", peer.hex())
         self.links.on_contact = lambda peer: self.tasks.start(self.peers.on_contact(peer))
 
     async def _on_removed(self, node: NodeId) -> None:
@@ -319,9 +338,12 @@ class _Node:
             casebook=self.casebook,
             sharing=self.sharing,
             readings=Readings(self.store, self.clock, self.circles, self.links, self.urgent),
-            health=Health(self.store, self.clock, self.circles, self.peers, self.links, self.urgent),
+            health=Health(
+                self.store, self.clock, self.circles, self.peers, self.links, self.urgent, self.contradictions
+            ),
             discovery=self.discovery,
             maintenance=self.maintenance,
+            contradictions=self.contradictions,
             bundle_export=bundle_export,
             bundle_import=bundle_import,
             close=close_all,

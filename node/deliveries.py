@@ -26,6 +26,10 @@ REFUSED_THERE = N_("Their node refused it.")
 CARRIED_BLIND = N_("A carrier that cannot read it holds it for them.")
 BUSY_THERE = N_("Their node takes no more from us today; it is offered again by itself.")
 CARRIED = N_("You are not paired with them; another member of the circle holds it for them.")
+RETURNED = N_("This came back from another member after a restore; whether they have it is not known yet.")
+
+Settled = tuple[bytes, bytes]
+"""Envelope and recipient."""
 
 ANSWER_SECONDS = 0.2  # most answers come sooner, and then say all there is to say
 RETRY_SECONDS = 10.0  # after a disk that failed
@@ -146,6 +150,51 @@ class Deliveries:
         for node in [node for node, state in open_here.items() if state == "queued"]:
             open_here[node] = "carried"
             await tx.deliveries.set(envelope_id, node, state="carried")
+
+    async def receipted(self, tx: Transaction, node: bytes, alerts: Collection[bytes]) -> list[Settled]:
+        """A member said by receipt that it holds these alerts of ours; `settle` follows the commit."""
+        settled = []
+        for row in await tx.deliveries.towards(node, alerts):
+            await tx.deliveries.set(row.envelope_id, node, state="stored", stored_at=self._clock(), reason="")
+            settled.append((row.envelope_id, node))
+        return settled
+
+    async def returned(
+        self,
+        tx: Transaction,
+        alert_id: bytes,
+        envelope_id: bytes,
+        *,
+        others: Collection[bytes],
+        held: Collection[bytes],
+    ) -> None:
+        """An alert of ours came back from a peer, after we had lost it: who has it is asked again, or known already."""
+        verified = {row.node_id for row in await tx.peers.all() if row.state == "verified"}
+        now, rows = self._clock(), []
+        for node in others:
+            state = "stored" if node in held else "queued" if node in verified else "carried"
+            reason = RETURNED if state == "carried" else ""
+            rows.append(
+                DeliveryRow(alert_id, envelope_id, node, state, None, now if state == "stored" else None, reason)
+            )
+        await tx.deliveries.insert(rows)
+        self._open[envelope_id] = {row.node_id: row.state for row in rows if row.state != "stored"}
+
+    async def repeated(self, tx: Transaction, alert_id: bytes, envelope_id: bytes, nodes: Collection[NodeId]) -> None:
+        """An alert went into the log once more, for these recipients."""
+        raw = [node.raw for node in nodes]
+        for row in await tx.deliveries.of(alert_id):
+            if row.node_id in raw:
+                self._open.get(row.envelope_id, {}).pop(row.node_id, None)
+        await tx.deliveries.repoint(alert_id, raw, envelope_id)
+        self._open[envelope_id] = dict.fromkeys(raw, "queued")
+
+    def settle(self, settled: Collection[Settled]) -> None:
+        """After the commit: nobody waits for these any more."""
+        for envelope_id, node in settled:
+            self._open.get(envelope_id, {}).pop(node, None)
+            self._unwritten.pop((envelope_id, node), None)
+            self._events.publish("delivery", envelope_id.hex())
 
     async def _carry(self, tx: Transaction, envelope_id: bytes, recipient: bytes) -> None:
         """Somebody in the circle holds it for a member that we cannot reach ourselves."""

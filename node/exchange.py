@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from almenara.node.transport.link import Link
 
 KEY_PACKETS = 0  # the lane they all travel in
-RETRY_SECONDS = 60  # what we ask of a peer that broke a rule
+RETRY_SECONDS = 60  # what we ask of a peer that broke a rule, or for which our disk has no room now
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ class Sender(Answered, Protocol):
     def proves(self, tag: bytes) -> bool:
         """Whether it may fill what we keep for a peer that asked us to carry this scope."""
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """The disk failed: send again later."""
 
 
@@ -126,18 +126,17 @@ class Exchange:
         self._outflow = Outflow(
             desk.store, desk.deliveries, desk.fanout, self._inflow, self._session, self.peer, self._stir
         )
-        self.repair: SessionRepair | None = None
         self._control: deque[bytes] = deque()  # answers and questions, before any envelope
         self._stirred = asyncio.Event()
-        self._told: dict[int, int] = {}  # lane -> what the peer says it has of our log
+        self.repair: SessionRepair | None = None  # from the peer's greeting on
         self._proven: frozenset[bytes] = frozenset()  # tags proven when we last looked
         self._cursors: dict[int, int] = {}  # lane -> what we have of the peer's log
-        self.retry_after = 0  # seconds that the peer asked us to stay away, when it hung up
+        self.retry_after = 0  # seconds that whoever hung up asked for before the next session
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
         """Until the link closes; a peer that breaks the protocol is hung up on, with the rule in the log."""
-        works = (self._write, lambda: self._carry.run(self.ready), self._repair)
+        works = (self._write, self._repair, lambda: self._carry.run(self.ready))
         tasks = [asyncio.create_task(self._guarded(work)) for work in works]
         try:
             await self._link.send(self._session.hello(self._computer_min()))
@@ -146,8 +145,12 @@ class Exchange:
                     await self._on(event)
         except RemoteError as error:
             log.warning("session-refused", peer=self.peer.short, defect=str(error.kind), field=error.field)
-            with contextlib.suppress(Exception):
-                await self._link.send(self._session.bye(ByeCode.BROKEN_RULE, RETRY_SECONDS))
+            await self._say_bye(ByeCode.BROKEN_RULE)
+        except TransportError:
+            raise
+        except Exception:
+            await self._say_bye(ByeCode.BUSY)  # whatever failed here would fail again if they called at once
+            raise
         finally:
             for task in tasks:
                 task.cancel()
@@ -163,12 +166,23 @@ class Exchange:
             await work()
         except Exception as error:  # noqa: BLE001 - whatever it was, a session that is half dead must not stay
             if not isinstance(error, TransportError):
+                await self._say_bye(ByeCode.BUSY)
                 log.error("session-failed", peer=self.peer.short, error=type(error).__name__)  # noqa: TRY400 - a trace may hold data
             await self._link.close()
 
     async def close(self) -> None:
         """Hang up; `run` then returns."""
         await self._link.close()
+
+    async def rest(self) -> None:
+        """Hang up because we cannot store now; neither side calls again for a while, since all would be sent anew."""
+        await self._say_bye(ByeCode.BUSY)
+        await self._link.close()
+
+    async def _say_bye(self, code: ByeCode) -> None:
+        self.retry_after = RETRY_SECONDS
+        with contextlib.suppress(Exception):
+            await self._link.send(self._session.bye(code, RETRY_SECONDS))
 
     def _now_min(self) -> int:
         return minute_of(self._desk.clock())
@@ -197,35 +211,31 @@ class Exchange:
                 settled = self._outflow.acked(event)
                 self._stir()
                 await self._desk.deliveries.acknowledged(self.peer, settled)
-            case Announced() | Wanted() | Granted() | wire.RootsTold() | wire.RangesTold():
-                await self._on_common(event)
+            case Announced() | Wanted() | Granted():
+                await self._on_flow(event)
             case wire.KeysAsked() | wire.KeysTold():
                 await self._on_keys(event)
-            case wire.CarryAsked() | wire.CarryTold():
-                self._carry.hear(event)
+            case wire.RootsTold() | wire.RangesTold() | wire.CarryAsked() | wire.CarryTold():
+                await self._on_talk(event)
             case wire.Left():
                 self.retry_after = event.retry_after
                 await self._link.close()
 
     async def _on_push(self, event: wire.Pushed) -> None:
         arrival = Arrival(self, event.lane, event.position, event.envelope)
-        if self.repair is not None:
-            self.repair.arrived()
         self._inflow.see(arrival.envelope_id)
         self._inflow.took(event.lane, event.position, event.envelope)
+        if self.repair is not None:
+            self.repair.arrived()
         await self._desk.intake.submit(arrival)
 
-    async def _on_common(self, event: Announced | Wanted | Granted | wire.RootsTold | wire.RangesTold) -> None:
-        """What the two logs have in common: told, asked for, compared."""
-        if isinstance(event, wire.RootsTold | wire.RangesTold):
-            await self._on_repair(event)
-        else:
-            await self._on_flow(event)
-
-    async def _on_repair(self, event: wire.RootsTold | wire.RangesTold) -> None:
-        if self.repair is None:
+    async def _on_talk(self, event: wire.RootsTold | wire.RangesTold | wire.CarryAsked | wire.CarryTold) -> None:
+        """What has a conversation of its own beside the envelopes."""
+        if isinstance(event, wire.CarryAsked | wire.CarryTold):
+            self._carry.hear(event)
+        elif self.repair is None:
             return  # only a peer that has greeted comes so far
-        if isinstance(event, wire.RootsTold):
+        elif isinstance(event, wire.RootsTold):
             self.repair.on_roots(event.roots)
         else:
             await self.repair.on_ranges(event.ranges)
@@ -247,13 +257,13 @@ class Exchange:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
         self._desk.wants.begin(self, self._cursors)
-        self.repair = SessionRepair(
+        self.repair = self._outflow.repair = SessionRepair(
             self._desk.repairs, self.peer.raw, self._session, self._say, self._outflow.reached, self._stir
         )
-        self._outflow.owed = self.repair.next_ids
         self.prove()
-        told = {lane: (self.peer_epoch, position) for lane, position in self._cursors.items()}
-        self._say(self._session.cursors(told))
+        self._say(
+            self._session.cursors({lane: (self.peer_epoch, position) for lane, position in self._cursors.items()})
+        )
 
     async def _begin(self, event: wire.CursorsTold) -> None:
         """Both sides have greeted: push what lies after the peer's cursors, and what it never acknowledged.
@@ -263,13 +273,13 @@ class Exchange:
         async with self._desk.store.read() as tx:
             head = await tx.log.head()
             told = {lane: at for lane, (epoch, at) in event.cursors.items() if epoch == self._log_epoch}
-            self._told = {lane: at for lane, at in told.items() if at <= head}
+            reached = {lane: at for lane, at in told.items() if at <= head}
             again = await tx.deliveries.unsettled(self.peer.raw)
-            if KEY_PACKETS not in self._told:
+            if KEY_PACKETS not in reached:
                 again += await tx.log.addressed(self.peer.raw)
-        if len(self._told) < len(told):
+        if len(reached) < len(told):
             await self._desk.log_epoch.renew()
-        self._outflow.begin(self._told, head, again)
+        self._outflow.begin(reached, head, again)
         self.ready.set()
         self._stir()
         self.ask()
@@ -320,12 +330,17 @@ class Exchange:
         self._note_proven()
 
     def _note_proven(self) -> None:
-        """A carrier may refuse and grant again: what came in between has to be looked for, too."""
+        """A carrier may refuse and grant again: what came in between has to be found, too."""
         before, self._proven = self._proven, self._session.proven
-        self._outflow.proved()
         if self._proven - before and self.repair is not None:
             self.repair.scopes_proven()
+        self._outflow.rescoped()
         self._stir()
+
+    async def _repair(self) -> None:
+        await self.ready.wait()
+        if self.repair is not None:
+            await self.repair.run()
 
     def ask(self) -> None:
         """Ask for the keys and statements that this peer may have and we lack, and to carry, if it is to."""
@@ -375,11 +390,6 @@ class Exchange:
         self._cursors[lane] = max(self._cursors.get(lane, 0), frontier.cursor)
         self._say(self._session.ack(lane, self._cursors[lane], outcomes))
         self._inflow.answered(lane, outcomes)
-
-    async def _repair(self) -> None:
-        await self.ready.wait()
-        if self.repair is not None:
-            await self.repair.run()
 
     def want(self, places: Sequence[tuple[int, int]]) -> None:
         """Ask for what the peer announced."""

@@ -13,6 +13,7 @@ from almenara.node.words import N_
 
 if TYPE_CHECKING:
     from almenara.node.circles import Circles
+    from almenara.node.contradictions import Contradictions
     from almenara.node.links import Links
     from almenara.node.peers import Peers
     from almenara.node.storage.engine import Store
@@ -48,10 +49,17 @@ class Health:
     """Collects what is wrong."""
 
     def __init__(
-        self, store: Store, clock: Timekeeper, circles: Circles, peers: Peers, links: Links, urgent: Urgent
+        self,
+        store: Store,
+        clock: Timekeeper,
+        circles: Circles,
+        peers: Peers,
+        links: Links,
+        urgent: Urgent,
+        contradictions: Contradictions,
     ) -> None:
         self._store, self._clock, self._circles, self._peers, self._links = store, clock, circles, peers, links
-        self._urgent = urgent
+        self._urgent, self._contradictions = urgent, contradictions
 
     async def status(self, basic: models.Status) -> models.Status:
         """`basic` with everything that only somebody signed in may know."""
@@ -59,11 +67,12 @@ class Health:
         async with self._store.read() as tx:
             held = await tx.alerts.count()
             put_aside = await tx.quarantine.recent(1)
+            chains = await self._contradictions.problems(tx)
         verified = [peer for peer in peers if peer.state == "verified"]
         behind = [peer.catching_up for peer in peers if peer.catching_up is not None]
         problems = self._late_problems()
         problems += [problem for peer in peers if (problem := _peer_problem(peer)) is not None]
-        problems += [*self._card_problems(verified), *self._clock_problems(), *self._circle_problems()]
+        problems += [*self._card_problems(verified), *self._clock_problems(), *self._circle_problems(), *chains]
         if not verified:
             problems.append(models.NodeProblem(code="no-peers", reason=NOBODY_REASON, next=NOBODY_NEXT))
         problems += [self._quarantine_problem(row) for row in put_aside if row.at > self._clock() - QUARANTINE_SHOWN_MS]

@@ -15,11 +15,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from almenara.crypto.identity import NodeId
-from almenara.node.authoring import object_row
 from almenara.node.clock import MINUTE_MS, minute_of
 from almenara.node.queueing import FairQueue
 from almenara.node.quotas import Quotas
-from almenara.node.storage.rows import AlertRow, EnvelopeRow, IdRow, ObjectRow, QuarantineRow
+from almenara.node.storage.rows import AlertRow, EnvelopeRow, IdRow, QuarantineRow
 from almenara.node.wanting import HELD, OPENED, OUTCOMES, REFUSED, Wants
 from almenara.protocol.alert import parse_view
 from almenara.protocol.envelope import Outer, Suite, is_past_life, open_circle, open_packet, parse_outer
@@ -40,10 +39,13 @@ from almenara.protocol.session import Outcome
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from almenara.node.chainbook import Chainbook
     from almenara.node.circles import Circles
+    from almenara.node.deliveries import Deliveries, Settled
     from almenara.node.events import Events
     from almenara.node.exchange import Arrival, Sender
     from almenara.node.keyring import Keyring
+    from almenara.node.receipts import Receipts
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.timekeeper import Timekeeper
     from almenara.node.wanting import Answered
@@ -95,6 +97,9 @@ class Batch:
     refused_ids: list[IdRow] = field(default_factory=list)  # of those refused for good whose outer bytes can be read
     seen: dict[bytes, str] = field(default_factory=dict)
     late: list[bytes] = field(default_factory=list)  # held before, opened now
+    settled: list[Settled] = field(default_factory=list)  # of our own alerts, by a receipt
+    contradicted: bool = False
+    returned: dict[bytes, Received] = field(default_factory=dict)  # alerts of our own, by id, that we had lost
 
 
 class Pool(Protocol):
@@ -109,8 +114,19 @@ class Pool(Protocol):
 class Ingest:
     """The one writer of received envelopes. `carriage` holds what we carry, once wired."""
 
-    def __init__(self, store: Store, keyring: Keyring, circles: Circles, clock: Timekeeper, events: Events) -> None:
+    def __init__(
+        self,
+        store: Store,
+        keyring: Keyring,
+        circles: Circles,
+        chainbook: Chainbook,
+        receipts: Receipts,
+        deliveries: Deliveries,
+        clock: Timekeeper,
+        events: Events,
+    ) -> None:
         self._store, self._keyring, self._circles = store, keyring, circles
+        self._chainbook, self._receipts, self._deliveries = chainbook, receipts, deliveries
         self._clock, self._events = clock, events
         self.wants = Wants(store)
         self.carriage: Pool | None = None
@@ -169,8 +185,8 @@ class Ingest:
     @staticmethod
     async def _hang_up(arrivals: list[Arrival], error: Exception) -> None:
         log.error("batch-not-stored", error=type(error).__name__)
-        for exchange in {arrival.exchange for arrival in arrivals}:
-            await exchange.close()
+        for exchange in dict.fromkeys(arrival.exchange for arrival in arrivals):
+            await exchange.rest()
 
     async def _give_up(self, arrival: Arrival) -> None:
         """Put aside what our own program could not deal with, and say so, so that everything after it still comes."""
@@ -296,9 +312,16 @@ class Ingest:
             raise OverQuota
 
     async def _effect(self, tx: Transaction, batch: Batch, signed: SignedObject, received: Received) -> None:
-        if signed.header.type is ObjectType.ALERT:
+        header = signed.header
+        if header.type is ObjectType.ALERT:
             batch.alerts.append(self._alert_row(signed, batch.now))
-        elif not await self._already(tx, signed):
+            if header.author == self._circles.own.raw:
+                batch.returned[header.ref_id] = received
+        elif await self._already(tx, signed):
+            return
+        elif header.type is ObjectType.RECEIPT:
+            batch.settled += await self._receipts.take(tx, signed)
+        else:
             await self._circles.take_object(tx, signed, received.source)
 
     def _alert_row(self, signed: SignedObject, now: int) -> AlertRow:
@@ -321,6 +344,7 @@ class Ingest:
             body_sha256=sha256(body).digest(),
             own=header.author == self._circles.own.raw,  # a copy of our disk was restored, and a peer gives it back
             case_id=None,
+            body_commit=header.body_commit,
         )
 
     def _end_of(self, header: Header) -> int:
@@ -377,21 +401,26 @@ class Ingest:
 
     async def _write(self, tx: Transaction, batch: Batch) -> None:
         await tx.log.append(batch.rows, known=())  # `take` has asked, and made no row of one that is there
-        keys = {(s.header.author, s.header.circle, s.header.incarnation) for s, _ in batch.objects}
-        chains = await tx.chains.get_or_create(sorted(keys))
-        rows: list[ObjectRow] = []
-        heads: dict[int, tuple[int, bytes]] = {}
-        for signed, found in batch.objects:
-            header = signed.header
-            chain_id = chains[header.author, header.circle, header.incarnation]
-            rows.append(object_row(signed, chain_id, found, batch.now))
-            if header.seq > heads.get(chain_id, (-1, b""))[0]:  # of two at one place the first stays
-                heads[chain_id] = (header.seq, signed.hash)
-        await tx.chains.insert_objects(rows)
-        await tx.chains.raise_heads([(chain_id, seq, digest) for chain_id, (seq, digest) in heads.items()])
-        await tx.alerts.insert(batch.alerts)
+        contradicted = await self._chainbook.keep(tx, batch.objects, batch.now)
+        positions = await tx.alerts.insert(batch.alerts)
+        placed = list(zip(batch.alerts, positions, strict=True))
+        again = [row for row, position in placed if position is None]
+        contradicted |= await self._chainbook.revise(tx, batch.objects, again, batch.now)
+        batch.contradicted |= bool(contradicted)
+        for author, alert_id in contradicted:
+            await tx.alerts.mark_forked(author, alert_id)
+        for row in [row for row, position in placed if row.own and position is not None]:
+            await self._take_back(tx, row, batch.returned[row.alert_id])
+        await self._receipts.owe(tx, [signed.header for signed, _ in batch.objects], batch.now)
         await tx.quarantine.add(batch.refused)
         await tx.log.refuse(batch.refused_ids)
+
+    async def _take_back(self, tx: Transaction, row: AlertRow, received: Received) -> None:
+        """An alert of ours that we had lost: the peer that brought it has it, and whoever said so by receipt."""
+        statement = self._circles.find(row.circle_id).history.find(row.statement_id)
+        others = [node.raw for node in statement.nodes if node != self._circles.own] if statement else []
+        held = {received.source.raw} | await self._receipts.holders(tx, row)
+        await self._deliveries.returned(tx, row.alert_id, received.envelope_id, others=others, held=held)
 
     async def _reconsider(self, tx: Transaction, batch: Batch) -> None:
         """A key, statement or card has come: look again at what waited for it."""
@@ -414,6 +443,8 @@ class Ingest:
             batch.late.append(row.envelope_id)
         await self._write(tx, again)
         batch.alerts.extend(again.alerts)
+        batch.settled.extend(again.settled)
+        batch.contradicted |= again.contradicted
 
     async def reconsider(self) -> None:
         """The same, when the news came by another way than an envelope: by KEYS, or because an hour has come."""
@@ -450,6 +481,9 @@ class Ingest:
                 exchange.acknowledge(lane, [(position, Outcome.STORED)])
         for row in batch.alerts:
             self._events.publish("delivery" if row.own else "inbox", row.alert_id.hex())
+        self._deliveries.settle(batch.settled)
+        if batch.contradicted:
+            self._events.publish("status")
 
 
 class _undecided_for:  # noqa: N801 - read as a word after `with`; a generator here costs 3 us an alert

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from almenara.crypto.identity import NodeId
+    from almenara.node.chainbook import Chainbook
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
     from almenara.node.epochs import Epochs
@@ -30,8 +31,11 @@ log = structlog.get_logger()
 class KeyDesk:
     """Asks co-members, and answers them; nobody else learns anything."""
 
-    def __init__(self, store: Store, circles: Circles, epochs: Epochs, keyring: Keyring, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, circles: Circles, chainbook: Chainbook, epochs: Epochs, keyring: Keyring, clock: Clock
+    ) -> None:
         self._store, self._circles, self._cards, self._epochs = store, circles, circles.cards, epochs
+        self._chainbook = chainbook
         self._keyring, self._clock = keyring, clock
         self.on_news: Callable[[], Awaitable[None]] = _nothing
 
@@ -114,6 +118,9 @@ class KeyDesk:
             await self._circles.take_statement(tx, signed)
         elif signed.header.type is ObjectType.LEAVE:
             await self._circles.take_told_leave(tx, signed)
+        else:
+            return
+        await self._chainbook.told(tx, signed, self._clock())
 
     async def _take_packet(self, tx: Transaction, envelope: bytes, peer: NodeId) -> None:
         secret = self._keyring.prekey(parse_outer(envelope).kid)

@@ -69,6 +69,15 @@ class Links:
         """The peer's session."""
         return self._live.get(peer)
 
+    def clock_difference(self, peer: bytes) -> int | None:
+        """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
+        exchange = self._live.get(peer)
+        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
+
+    def silence(self, peer: bytes) -> Silence:
+        """Why no session with the peer is running."""
+        return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
+
     def backlog(self, peer: bytes) -> int:
         """How many envelopes a peer is still to be pushed because of a repair."""
         repair = self._repair_of(peer)
@@ -82,15 +91,6 @@ class Links:
     def _repair_of(self, peer: bytes) -> SessionRepair | None:
         exchange = self._live.get(peer)
         return exchange.repair if exchange else None
-
-    def clock_difference(self, peer: bytes) -> int | None:
-        """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
-        exchange = self._live.get(peer)
-        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
-
-    def silence(self, peer: bytes) -> Silence:
-        """Why no session with the peer is running."""
-        return CALLS_US if peer in self._callers else self._faults.get(peer, NOT_CONNECTED)
 
     def keep(self, peer: bytes, certificate: bytes, endpoints: tuple[str, ...]) -> None:
         """Pin a verified peer and stay connected to it."""
@@ -187,7 +187,8 @@ class Links:
             if self._live.get(link.peer) is exchange:
                 del self._live[link.peer]
             if exchange.retry_after:
-                self._stay_away[link.peer] = asyncio.get_running_loop().time() + exchange.retry_after
+                wait = min(exchange.retry_after, URGENT_CAP_SECONDS)
+                self._stay_away[link.peer] = asyncio.get_running_loop().time() + wait
             self._tell(link.peer)
 
     def _tell(self, peer: bytes) -> None:

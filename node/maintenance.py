@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from almenara.node.clock import minute_of
+from almenara.node.contradictions import GAP_GONE_MS
 from almenara.node.storage.errors import EraseBlocked
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from almenara.node.links import Links
     from almenara.node.own_keys import OwnKeys
     from almenara.node.peers import Peers
+    from almenara.node.receipts import Receipts
+    from almenara.node.repeating import Repeating
     from almenara.node.storage.engine import Store
     from almenara.node.timekeeper import Timekeeper
     from almenara.node.transport.door import Door
@@ -43,6 +46,8 @@ class Maintenance:
         clock: Timekeeper,
         circles: Circles,
         admission: Admission,
+        receipts: Receipts,
+        repeating: Repeating,
         own_keys: OwnKeys,
         announcements: Announcements,
         peers: Peers,
@@ -52,7 +57,7 @@ class Maintenance:
         carriage: Carriage,
     ) -> None:
         self._store, self._clock, self._circles, self._own_keys = store, clock, circles, own_keys
-        self._admission = admission
+        self._admission, self._receipts, self._repeating = admission, receipts, repeating
         self._announcements, self._peers, self._links = announcements, peers, links
         self._ingest, self._door, self._carriage = ingest, door, carriage
         self._erasure_due = False
@@ -94,6 +99,8 @@ class Maintenance:
         await self._safely("renewal", self._renew)
         await self._safely("unconfirmed", self._peers.drop_unconfirmed)
         await self._safely("carrying", self._tidy)
+        await self._safely("receipts", self._write_receipts)
+        await self._safely("repeating", self._repeat)
 
     async def _expire(self) -> None:
         now = self._clock()
@@ -101,6 +108,7 @@ class Maintenance:
             keys = await tx.keys.destroy_due(now) + await tx.prekeys.destroy_own(now)
             if keys:
                 await self._circles.load_keys(tx)
+            await tx.gaps.give_up(now - GAP_GONE_MS)
             gone = await tx.alerts.expire(now) + await tx.log.delete_past_life(now)
         self._erasure_due |= keys + gone > 0
 
@@ -125,6 +133,14 @@ class Maintenance:
         async with self._circles.change() as tx:
             await self._own_keys.renew(tx, self._door.certificate)
             await self._announcements.make(tx)
+
+    async def _write_receipts(self) -> None:
+        async with self._circles.change() as tx:
+            await self._receipts.write_due(tx)
+
+    async def _repeat(self) -> None:
+        async with self._circles.change() as tx:
+            await self._repeating.send_due(tx)
 
     async def _rotate(self) -> None:
         for circle in self._circles:

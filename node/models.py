@@ -29,6 +29,8 @@ class NodeProblem(Model):
     code: str
     node_id: str | None = None
     name: str | None = None
+    circle_id: str | None = None
+    circle: str | None = None
     reason: str
     next: str
 
@@ -404,11 +406,19 @@ class Delivery(Model):
     next: str = ""
 
 
+class Version(Model):
+    """What the author also said under the same id, or in the same place of its record."""
+
+    view: dict[str, Any]
+    received_at: str
+
+
 class AlertDetail(Alert):
-    """`alert show`: recipients are there for our own alerts only."""
+    """`alert show`: recipients are there for our own alerts only, versions where the author contradicts itself."""
 
     case_id: str | None = None
     recipients: list[Delivery] | None = None
+    versions: list[Version] | None = None
 
 
 class Inbox(Model):
@@ -422,6 +432,29 @@ class Sent(Model):
     """Our own alerts, newest first."""
 
     alerts: list[AlertDetail]
+
+
+class Fork(Model):
+    """Two of one author's where there may be one: headers in one place (`seq`), or bodies of one revision."""
+
+    author: Author
+    circle_id: str
+    circle: str
+    kind: Literal["seq", "revision"]
+    alert_id: str | None = None
+    found_at: str
+
+
+class Forks(Model):
+    """`almenara forks`."""
+
+    forks: list[Fork]
+
+
+class ForksSettled(Model):
+    """`almenara forks settle`: how many contradictions of our own were settled."""
+
+    settled: int
 
 
 RoleName = Literal["admin", "case worker", "viewer"]

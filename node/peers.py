@@ -369,16 +369,16 @@ class Peers:
             next=advice,
         )
 
-    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
-        found = self._links.progress(node_id)
-        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
-
     def _silence(self, row: PeerRow) -> Silence:
         """Why no session with a verified peer is running."""
         silence = self._links.silence(row.node_id)
         if silence is not CALLS_US:
             return silence
         return of_caller(row.last_contact_at or 0, self._clock(), we_listen=bool(self._config.peer.listen))
+
+    def _catching_up(self, node_id: bytes) -> models.CatchingUp | None:
+        found = self._links.progress(node_id)
+        return models.CatchingUp(expected=found.expected, received=found.received) if found else None
 
     def _calls_itself_otherwise(self, row: PeerRow) -> bool:
         profile = self._cards.profile(NodeId(row.node_id))

@@ -16,6 +16,7 @@ from almenara.protocol.alert import parse_view
 from almenara.protocol.codec import decode
 from almenara.protocol.errors import NewerVersion
 from almenara.protocol.limits import MAX_ALERT_BODY
+from almenara.protocol.object import ObjectType, parse_object
 from almenara.protocol.vocabulary import TLP
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ INBOX_MAX = 500  # alerts in one answer
 
 WAIT = N_("Nothing to do: it goes out by itself when they are connected again.")
 ASK_THEM = N_("Ask them to look at their node's log, and tell them in another way meanwhile.")
-ASK_STEWARD = N_("If it is urgent, tell them in another way: they cannot confirm it to you directly.")
+ASK_STEWARD = N_("Their own confirmation can take some hours; if it is urgent, tell them in another way.")
 
 
 class Readings:
@@ -77,8 +78,19 @@ class Readings:
     async def _detail(self, tx: Transaction, row: AlertRow) -> models.AlertDetail:
         recipients = await self._deliveries(tx, row.alert_id) if row.own else None
         return models.AlertDetail(
-            **self._fields(row), case_id=id_text(row.case_id) if row.case_id else None, recipients=recipients
+            **self._fields(row),
+            case_id=id_text(row.case_id) if row.case_id else None,
+            recipients=recipients,
+            versions=await self._versions(tx, row) if row.state == "forked" else None,
         )
+
+    @staticmethod
+    async def _versions(tx: Transaction, row: AlertRow) -> list[models.Version]:
+        """The alerts among what stands against it; the first that came is the one shown as the alert."""
+        forks = await tx.forks.of(row.author, row.alert_id)
+        found = [(parse_object(fork.content), fork.found_at) for fork in forks if fork.content]
+        alerts = [(one, at) for one, at in found if one.header.type is ObjectType.ALERT and one.body != row.body]
+        return [models.Version(view=view_of(one.body), received_at=rfc3339(at)) for one, at in alerts]
 
     def _alert(self, row: AlertRow) -> models.Alert:
         return models.Alert(**self._fields(row))

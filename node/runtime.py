@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from almenara.node.carriage import Carriage
     from almenara.node.carriers import Carriers
     from almenara.node.casebook import Casebook
+    from almenara.node.contradictions import Contradictions
     from almenara.node.discovery import Discovery
     from almenara.node.groups import Groups
     from almenara.node.health import Health
@@ -44,4 +45,5 @@ class Runtime:
     maintenance: Maintenance
     bundle_export: BundleExport
     bundle_import: BundleImport
+    contradictions: Contradictions
     close: Callable[[], Awaitable[None]]

@@ -423,6 +423,21 @@ class Service:
         """Our own alerts, newest first."""
         return await self._open.readings.sent()
 
+    @_for(ALL)
+    async def forks(self, actor: Actor) -> models.Forks:
+        """Where authors contradict themselves, us included."""
+        return await self._open.contradictions.show()
+
+    @_for(ADMIN)
+    async def settle_forks(self, actor: Actor) -> models.ForksSettled:
+        """Both versions were ours: sending goes on, as a chain of its own."""
+        runtime = self._open
+        async with runtime.store.write() as tx:
+            settled = await runtime.contradictions.settle(tx)
+            await tx.audit.add(runtime.clock(), actor.name, "settle forks", "")
+        self.events.publish("status")
+        return models.ForksSettled(settled=settled)
+
     # inside
 
     @property

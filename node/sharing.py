@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from almenara.node.cases.case import Case
     from almenara.node.circle import Circle
     from almenara.node.circles import Circles
+    from almenara.node.contradictions import Contradictions
     from almenara.node.deliveries import Deliveries
     from almenara.node.events import Events
     from almenara.node.minimise.gate import Gate
@@ -73,6 +74,7 @@ class Sharing:
         circles: Circles,
         author: Author,
         deliveries: Deliveries,
+        contradictions: Contradictions,
         policy: Policy,
         places: Places,
         gate: Gate,
@@ -80,6 +82,7 @@ class Sharing:
         self._store, self._clock, self._events = store, clock, events
         self._casebook, self._circles, self._author, self._deliveries = casebook, circles, author, deliveries
         self._policy, self._places, self._gate = policy, places, gate
+        self._contradictions = contradictions
 
     async def preview(self, case_id: str, circle_id: str, status: Status) -> models.Preview:
         """Raises `Problem` for everything that stops a send."""
@@ -111,6 +114,18 @@ class Sharing:
             recipients=len(outbound.recipients),
         )
 
+    async def may_repeat(self, tx: Transaction, alert: AlertRow, circle: Circle, recipients: list[NodeId]) -> bool:
+        """Whether what was sent may be said again: consent and label as the case has them now."""
+        if alert.case_id is None:
+            return False  # it came back after a restore, and nobody here knows any more what was agreed
+        try:
+            _, case = await self._casebook.ready(tx, id_text(alert.case_id))
+            self._check_consent(case, circle, recipients)
+            self._check_label(case, circle)
+        except Problem:
+            return False
+        return True
+
     async def _outbound(self, tx: Transaction, case_id: str, circle_id: str, status: Status) -> Outbound:
         """Every rule, in the order in which a person can do something about it."""
         self._clock.check()
@@ -123,6 +138,7 @@ class Sharing:
         self._check_consent(case, circle, recipients)
         self._check_label(case, circle)
         statement = self._circles.sendable(circle)
+        await self._contradictions.check(tx, circle.id)
         if not recipients:
             raise Problem(
                 Kind.AUDIENCE_EMPTY,
@@ -198,7 +214,8 @@ class Sharing:
             revision=FIRST_REVISION,
         )
         posted = await self._author.post(tx, draft)
-        await tx.alerts.insert([self._own_row(outbound, alert_id, tlp, now)])
+        row = self._own_row(outbound, alert_id, tlp, now)
+        await tx.alerts.insert([replace(row, body_commit=posted.object.header.body_commit)])
         await self._deliveries.queue(tx, alert_id, posted.envelope_id, outbound.recipients)
         await tx.circles.put_frozen(outbound.case_id, circle.id, outbound.minimised.frozen)
         await tx.cases.put_sent(

@@ -15,7 +15,7 @@ import pytest
 from babel.messages.pofile import read_po
 
 from almenara.admin_ui.states import CARRIER
-from almenara.node import bundle_export, bundle_import, deliveries, health, peers, roster, silence
+from almenara.node import bundle_export, bundle_import, contradictions, deliveries, health, peers, roster, silence
 from almenara.node.cli.app import almenara
 from almenara.node.config import SECTIONS
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 RED = (  # what the panel says of a peer, a circle or a delivery that needs somebody
-    *(sentence for name, sentence in vars(health).items() if name.endswith("_REASON")),
+    *(said for part in (health, contradictions) for name, said in vars(part).items() if name.endswith("_REASON")),
     *(silent.reason for silent in silence.SILENCES),
     *(peers.KEY_CHANGED, peers.REVOKED, peers.NEW_NAME),
     *(roster.STRANDED, roster.CONTESTED),
     *(deliveries.WAITING_FOR_KEY, deliveries.REFUSED_THERE, deliveries.BUSY_THERE),
-    *(deliveries.CARRIED, deliveries.CARRIED_BLIND),
+    *(deliveries.CARRIED, deliveries.CARRIED_BLIND, deliveries.RETURNED),
 )
 EVERYWHERE = {"--home", "--json"}  # options of every command, told once
 TRANSLATIONS = sorted(DOCS.glob("first-steps.*.md"))

@@ -36,6 +36,7 @@ async def show(visit: Visit) -> web.StreamResponse:
         "circle.html",
         here="network",
         circle=circle,
+        problems=[problem for problem in status.problems if problem.circle_id == circle.circle_id],
         own_id=status.node_id,
         steward=visit.role == "admin" and status.node_id in circle.stewards,
         inviters=[member.name for member in circle.members if member.node_id in circle.stewards],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from almenara.admin_ui.facts import alert_facts
@@ -49,9 +50,18 @@ async def alert(visit: Visit) -> web.StreamResponse:
         here="inbox" if found.recipients is None else "cases",
         alert=found,
         facts=alert_facts(visit.reader, found.view),
+        versions=[Shown(one.received_at, alert_facts(visit.reader, one.view)) for one in found.versions or ()],
         states=ALERT,
         deliveries=DELIVERY,
     )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Another version of the same alert, and when it came."""
+
+    received_at: str
+    facts: object
 
 
 ROUTES = (

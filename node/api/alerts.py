@@ -42,7 +42,31 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+async def forks(call: Call) -> models.Forks:
+    """Where authors contradict themselves."""
+    return await call.service.forks(call.actor)
+
+
+async def settle_forks(call: Call) -> models.ForksSettled:
+    """Both versions were ours."""
+    return await call.service.settle_forks(call.actor)
+
+
 ROUTES = (
+    Route(
+        method="GET",
+        path="/forks",
+        handle=forks,
+        answers=models.Forks,
+        summary="Where authors contradict themselves",
+    ),
+    Route(
+        method="POST",
+        path="/forks/settle",
+        handle=settle_forks,
+        answers=models.ForksSettled,
+        summary="Say that both versions of ours were ours",
+    ),
     Route(
         method="POST",
         path="/alerts/preview",

@@ -32,6 +32,7 @@ COMMANDS = {  # name -> (module, help)
     "alert": ("alert", "Preview, send and follow alerts"),
     "inbox": ("alert", "List others' alerts"),
     "bundle": ("bundle", "Carry alerts on a stick, where there is no network"),
+    "forks": ("forks", "Where authors contradict themselves, us included"),
     "schema": ("schema", "Print a JSON Schema"),
     "demo": ("demo", "Three nodes on this machine, from pairing to alerts"),
 }

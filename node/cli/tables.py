@@ -152,6 +152,11 @@ def _inbox(told: Told) -> RenderableType:
     return _rows(columns, rows, "Nothing came.")
 
 
+def _forks(told: Told) -> RenderableType:
+    rows = ([one["author"]["name"], *_picked(one, "circle", "kind", "found_at", "alert_id")] for one in told["forks"])
+    return _rows(("author", "circle", "kind", "found", "alert_id"), rows, "Nobody contradicts itself.")
+
+
 def _alert(told: Told) -> RenderableType:
     names = ("alert_id", "circle", "type", "state", "tlp", "created_at", "expires_at")
     head = [("author", told["author"]["name"]), *((name.replace("_", " "), told[name]) for name in names)]
@@ -191,10 +196,11 @@ _FORMS: dict[str, Callable[[Told], RenderableType]] = {
     "bundle": _object,
     "imported bundle": _object,
     "inbox": _inbox,
+    "forks": _forks,
     "alert": _alert,
     "preview": _preview,
     "circle": _circle,
     "carriers": _carriers,
     "carrying": _carrying,
-    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock"), _object),
+    **dict.fromkeys(("peer", "member", "standing", "case", "sent", "person", "node", "clock", "settled"), _object),
 }

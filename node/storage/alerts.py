@@ -60,6 +60,12 @@ class Alerts(Counted):
         chosen = _ALERT.select().where(schema.OWN)
         return await self._rows(_ALERT, chosen.order_by(_alert.position.desc()).limit(limit))
 
+    async def unheard(self, sent_before: int, now: int) -> list[AlertRow]:
+        """Ours that are still live, were sent before an instant, and that somebody is not known to have."""
+        chosen = _ALERT.select().where(schema.OWN, schema.CURRENT, _alert.created_at <= sent_before)
+        waiting = select(schema.deliveries.c.alert_id).where(schema.OPEN)
+        return await self._rows(_ALERT, chosen.where(_alert.expires_at > now, _alert.alert_id.in_(waiting)))
+
     async def count(self) -> int:
         """How many are held, ours included."""
         found: int = await self._value(select(func.count()).select_from(schema.alerts))
@@ -71,8 +77,8 @@ class Alerts(Counted):
         return await self._set(schema.alerts, {"state": "expired"}, *due)
 
     async def same_view(self, body_sha256: bytes, circle_id: bytes) -> int:
-        """How many alerts in a circle show exactly these bytes."""
-        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256)
+        """How many alerts in a circle show exactly these bytes; what its author contradicts is not counted."""
+        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256, _alert.state != "forked")
         found: int = await self._value(select(func.count()).where(*where))
         return found
 

@@ -36,9 +36,20 @@ class Deliveries(Repository):
             where.append(_delivery.state != "stored")
         await self._set(schema.deliveries, columns, *where)
 
+    async def repoint(self, alert_id: bytes, nodes: Collection[bytes], envelope_id: bytes) -> None:
+        """For these recipients another envelope holds the alert now."""
+        columns = {"envelope_id": envelope_id, "state": "queued", "sent_at": None, "reason": ""}
+        where = (_delivery.alert_id == alert_id, _delivery.node_id.in_(list(nodes)), _delivery.state != "stored")
+        await self._set(schema.deliveries, columns, *where)
+
     async def by_envelopes(self, ids: Collection[bytes]) -> list[DeliveryRow]:
         chosen = _DELIVERY.select().where(_delivery.envelope_id.in_(list(ids)))
         return await self._rows(_DELIVERY, chosen.order_by(_delivery.envelope_id, _delivery.node_id))
+
+    async def towards(self, node_id: bytes, alerts: Collection[bytes]) -> list[DeliveryRow]:
+        """What of these alerts one recipient is not known to have."""
+        where = (_delivery.alert_id.in_(list(alerts)), _delivery.node_id == node_id, _delivery.state != "stored")
+        return await self._rows(_DELIVERY, _DELIVERY.select().where(*where))
 
     async def unsettled(self, node_id: bytes) -> list[bytes]:
         """Envelopes that this recipient has not acknowledged as stored and has not refused."""

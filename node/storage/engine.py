@@ -20,10 +20,13 @@ from almenara.node.storage.chains import Chains
 from almenara.node.storage.circles import Circles
 from almenara.node.storage.deliveries import Deliveries
 from almenara.node.storage.errors import EraseBlocked
+from almenara.node.storage.forks import Forks
+from almenara.node.storage.gaps import Gaps
 from almenara.node.storage.log import Log
 from almenara.node.storage.meta import Meta
 from almenara.node.storage.peers import Peers
 from almenara.node.storage.people import People
+from almenara.node.storage.receipts import Receipts
 from almenara.node.storage.records import Audit, Quarantine
 from almenara.node.storage.sealed import use_column_key
 from almenara.node.storage.statements import Keys, Statements
@@ -46,8 +49,8 @@ class Transaction:
     """One transaction: a repository for each noun, all over the same connection."""
 
     __slots__ = (
-        "alerts", "audit", "cards", "carrying", "cases", "chains", "circles", "deliveries",
-        "keys", "log", "meta", "peers", "people", "prekeys", "quarantine", "statements",
+        "alerts", "audit", "cards", "carrying", "cases", "chains", "circles", "deliveries", "forks", "gaps",
+        "keys", "log", "meta", "peers", "people", "prekeys", "quarantine", "receipts", "statements",
     )  # fmt: skip
 
     def __init__(self, connection: AsyncConnection, clock: Clock) -> None:
@@ -59,6 +62,9 @@ class Transaction:
         self.statements = Statements(connection)
         self.keys = Keys(connection)
         self.chains = Chains(connection)
+        self.gaps = Gaps(connection)
+        self.forks = Forks(connection)
+        self.receipts = Receipts(connection)
         self.log = Log(connection)
         self.alerts = Alerts(connection)
         self.deliveries = Deliveries(connection)

@@ -169,6 +169,69 @@ class ChainRow:
     incarnation: bytes
     head_seq: int
     head_hash: bytes
+    first_min: int = 0
+    last_min: int = 0
+    due_seq: int = -1
+    told_seq: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Numbers of a chain that are not held; `early` ones may be from before we came. See `schema.gaps` for `prev`."""
+
+    chain_id: int
+    first_seq: int
+    last_seq: int
+    prev: bytes
+    early: bool
+    noticed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkRow:
+    """An author's contradiction: of kind `seq` two header hashes, of kind `revision` two body commitments."""
+
+    first_hash: bytes
+    second_hash: bytes
+    author: bytes
+    circle_id: bytes
+    kind: str
+    ref_id: bytes
+    at: int
+    content: bytes
+    found_at: int
+    settled_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRow:
+    """The body that a revision of something about an alert has."""
+
+    ref_id: bytes
+    author: bytes
+    line: int
+    revision: int
+    body_commit: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingRow:
+    """A member's word that it holds these numbers of a chain of ours."""
+
+    circle_id: bytes
+    node_id: bytes
+    incarnation: bytes
+    first_seq: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptingRow:
+    """When we last wrote a receipt in a circle, and when the next is due."""
+
+    circle_id: bytes
+    told_at: int | None
+    due_at: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +338,7 @@ class AlertRow:
     body_sha256: bytes
     own: bool
     case_id: bytes | None
+    body_commit: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

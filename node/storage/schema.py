@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from almenara.node.storage.sealed import Blind, Flag, SealedBytes, SealedJson, SealedText, SealedTexts
 
-VERSION = "0004"
+VERSION = "0005"
 """The migration this program's tables come from."""
 
 metadata = MetaData(
@@ -226,8 +226,67 @@ chains = Table(
     _bytes("incarnation"),
     _int("head_seq"),
     _bytes("head_hash"),
+    _int("first_min"),
+    _int("last_min"),
+    _int("due_seq"),
+    _int("told_seq"),
     UniqueConstraint("author", "circle_id", "incarnation"),
 )
+"""`first_min`, `last_min`: when its objects were made. `due_seq`: the last a receipt is due for; `told_seq`: told."""
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("chain_id", Int, primary_key=True, autoincrement=False),
+    Column("first_seq", Int, primary_key=True, autoincrement=False),
+    _int("last_seq"),
+    _bytes("prev"),
+    Column("early", Flag, nullable=False),
+    _int("noticed_at"),
+)
+"""Numbers of a chain that are not held. -1 with `prev`: the header that the chain itself goes on from is not held."""
+
+forks = Table(
+    "forks",
+    metadata,
+    Column("first_hash", Blind("forks.first_hash"), primary_key=True),
+    Column("second_hash", Blind("forks.second_hash"), primary_key=True),
+    _bytes("author"),
+    _bytes("circle_id"),
+    _text("kind"),
+    _bytes("ref_id"),
+    _int("at"),
+    Column("content", SealedBytes("forks.content"), nullable=False),
+    _int("found_at"),
+    _maybe("settled_at"),
+    Index(None, "author", "ref_id"),
+)
+"""Two of one author's where there may be one; `content` is the second object, the first stands in its place."""
+
+revisions = Table(
+    "revisions",
+    metadata,
+    _id("ref_id"),
+    _id("author"),
+    Column("line", Int, primary_key=True, autoincrement=False),
+    Column("revision", Int, primary_key=True, autoincrement=False),
+    Column("body_commit", SealedBytes("revisions.body_commit"), nullable=False),
+)
+"""Which body each revision of an answer, an update, a cancel or a retraction has; alerts keep theirs themselves."""
+
+holdings = Table(
+    "holdings",
+    metadata,
+    _id("circle_id"),
+    _id("node_id"),
+    _id("incarnation"),
+    Column("first_seq", Int, primary_key=True, autoincrement=False),
+    _int("last_seq"),
+)
+"""What members said in receipts that they hold of our own chains."""
+
+receipting = Table("receipting", metadata, _id("circle_id"), _maybe("told_at"), _maybe("due_at"))
+"""When we last wrote a receipt in a circle, and when the next is due."""
 
 objects = Table(
     "objects",
@@ -322,6 +381,7 @@ alerts = Table(
     Column("body_sha256", SealedBytes("alerts.body_sha256"), nullable=False),
     Column("view_key", Blind("alerts.view_key"), nullable=False),
     Column("body", SealedBytes("alerts.body"), nullable=False),
+    Column("body_commit", SealedBytes("alerts.body_commit")),
     UniqueConstraint("alert_id", "author", "revision"),
     Index("ix_alerts_view", "circle_id", "position", "view_key"),
 )

@@ -18,6 +18,7 @@ from almenara.node import ingest
 from almenara.node.casebook import id_text, parse_id
 from almenara.node.clock import HOUR_MS, now_ms
 from almenara.node.service import LOCAL
+from almenara.node.timekeeper import Timekeeper
 from almenara.protocol.alert import encode_view
 from almenara.protocol.envelope import envelope_id
 from almenara.protocol.errors import Defect
@@ -279,7 +280,7 @@ async def test_what_came_from_the_future_is_shown_once_it_is_present(
     intake = world.alpha._open.peers._links.desk.intake
     await intake.reconsider()
     assert waiting not in await world.inbox()
-    monkeypatch.setattr(intake, "_clock", lambda: now_ms() + 3 * HOUR_MS)
+    monkeypatch.setattr(intake, "_clock", Timekeeper(lambda: now_ms() + 3 * HOUR_MS))
     await intake.reconsider()
     assert waiting in await world.inbox()
 

@@ -222,6 +222,26 @@ def test_a_count_that_is_claimed_and_not_there_is_refused_after_all_that_is() ->
     assert found.error.kind is Defect.WRONG_NUMBER
 
 
+@given(st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300)), max_size=6), st.booleans(), st.booleans())
+def test_whatever_stands_in_the_records_only_typed_errors_come_of_it(
+    records: list[tuple[int, bytes]], to_one: bool, begun: bool
+) -> None:
+    """By somebody who holds the key: any kinds and contents, after a good header or without one."""
+    opened = SEALED if to_one else LOCKED
+    plain = bytes(writer(opened)._waiting) if begun else b""
+    plain += b"".join((1 + len(content)).to_bytes(4) + bytes([kind]) + content for kind, content in records)
+    found = read(sealed_by_hand([plain], opened), opened)
+    assert found.error is not None or records[-1][0] == Kind.END
+    assert found.envelopes == [] or begun
+
+
+@given(st.binary(max_size=1300))
+def test_whatever_a_file_begins_with_only_typed_errors_come_of_it(data: bytes) -> None:
+    assert read(data).error is not None
+    assert read(b"ALMB\1\1" + data).error is not None
+    assert read(LOCKED.head + data, LOCKED).error is not None
+
+
 def test_a_bundle_for_somebody_else_does_not_open() -> None:
     with pytest.raises(RemoteError) as caught:
         open_with(SEALED.head, ALPHA.root.node_id, [ALPHA.prekey, BETA.prekey])

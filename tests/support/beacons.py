@@ -128,9 +128,10 @@ class Beacon:
         keys: Any = Keys()
         office: Any = Office(self.store, self.links.wake)
         nothing: Any = NoCarrying()
-        clock, epoch = Timekeeper(now_ms), LogEpoch(self.store)
+        clock = Timekeeper(now_ms)
+        log_epoch = LogEpoch(self.store)
         async with self.store.write() as tx:
-            await epoch.load(tx)
+            await log_epoch.load(tx)
         self.ingest = Ingest(self.store, keys, office, clock, Events())
         self.deliveries = Deliveries(self.store, clock, Events())
         self.links.desk = Desk(
@@ -145,7 +146,7 @@ class Beacon:
             deliveries=self.deliveries,
             wants=self.ingest.wants,
             fanout=Fanout(lambda: self.links),
-            log_epoch=epoch,
+            log_epoch=log_epoch,
             repairs=Repairs(self.store, clock),
         )
         self._tasks = [asyncio.create_task(work()) for work in (self.ingest.run, self.ingest.wants.run)]

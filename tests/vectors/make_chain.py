@@ -51,6 +51,24 @@ def vectors() -> Iterator[Vector]:
         [first, second, header(seq=2, prev=named(rival))],
         forks=[[], [], [fork("seq", 1, named(second), named(rival))]],
     )
+    yield chain(
+        "gap-filled-from-the-middle",
+        "one hole becomes two, then none",
+        [first, header(seq=4, prev=named(third)), third, second, header(seq=3, prev=named(third))],
+        missing=[[], [[1, 4]], [[1, 2]], [], []],
+        forks=[[], [], [], [], [fork("seq", 3, named(third), named(header(seq=3, prev=named(third))))]],
+    )
+    yield chain(
+        "three-in-one-place",
+        "each against the one that is held",
+        [first, second, rival, header(seq=1, prev=named(first), tlp=1)],
+        forks=[
+            [],
+            [],
+            [fork("seq", 1, named(second), named(rival))],
+            [fork("seq", 1, named(second), named(header(seq=1, prev=named(first), tlp=1)))],
+        ],
+    )
     yield from _revisions(first)
 
 

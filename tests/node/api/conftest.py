@@ -65,6 +65,8 @@ _ANSWERS: dict[str, Any] = {
         alert_id="a", circle_id="c", circle="c-andes", author=models.Author(node_id="n", name="alpha", verified=True),
         state="current", revision=1, tlp="TLP:GREEN", created_at="", received_at="", expires_at="", view={},
     ),
+    "forks": models.Forks(forks=[]),
+    "settle_forks": models.ForksSettled(settled=0),
     "clock": models.Clock(computer=""),
     "settle_clock": models.Clock(computer=""),
     "inbox": models.Inbox(alerts=[], next="7"),

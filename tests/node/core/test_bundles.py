@@ -144,6 +144,24 @@ async def test_without_a_fresh_key_of_theirs_a_passphrase_is_the_way(mesh: Mesh,
     assert await beta.received() == [alert]
 
 
+async def test_what_came_before_its_key_opens_when_the_next_file_brings_it(mesh: Mesh, pair: Pair) -> None:
+    """Alpha could seal no key to beta, so the first file holds only what beta keeps closed."""
+    alpha, beta, circle = pair
+    for one in (alpha, beta):
+        await one.maintain()
+    mesh.advance(days=36)
+    for one in (alpha, beta):
+        await one.maintain()
+    alert = await alpha.send(circle)
+    first = await taken(beta.service, await made(alpha.service, passphrase=PASSPHRASE), PASSPHRASE)
+    assert first.held > 0
+    assert await beta.received() == []
+    await taken(alpha.service, await made(beta.service, passphrase=PASSPHRASE), PASSPHRASE)
+    second = await taken(beta.service, await made(alpha.service, to=beta.text))
+    assert second.known >= first.held
+    assert await beta.received() == [alert]
+
+
 async def test_whoever_has_the_passphrase_opens_what_its_keys_open(mesh: Mesh, pair: Pair) -> None:
     alpha, beta, circle = pair
     alert = await alpha.send(circle)

@@ -28,6 +28,8 @@ ROLES: dict[str, tuple[RoleName, ...]] = {
     "lock": ALL,
     "clock": ALL,
     "settle_clock": WORKERS,
+    "forks": ALL,
+    "settle_forks": ADMIN,
     "people": ADMIN,
     "add_person": ADMIN,
     "remove_person": ADMIN,

@@ -12,11 +12,18 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
+from almenara.crypto.signing import SigningKey
 from almenara.node import ingest as module
+from almenara.node.authoring import Author
+from almenara.node.cards import Cards
+from almenara.node.chainbook import Chainbook
 from almenara.node.clock import now_ms
+from almenara.node.deliveries import Deliveries
 from almenara.node.events import Events
 from almenara.node.exchange import Arrival
 from almenara.node.ingest import Ingest
+from almenara.node.keyring import Keyring
+from almenara.node.receipts import Receipts
 from almenara.node.storage.engine import Store, open_store
 from almenara.node.timekeeper import Timekeeper
 from almenara.protocol.envelope import Outer, Suite
@@ -43,7 +50,7 @@ class Sender:
     def acknowledge(self, _lane: int, outcomes: list[tuple[int, Outcome]]) -> None:
         self.answers.update(outcomes)
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         self.closed = True
 
 
@@ -66,6 +73,9 @@ class Keys:
 
 class Office:
     """Circles as far as ingest knows them: a transaction, and no news."""
+
+    own: NodeId
+    verified: set[bytes]
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -108,7 +118,13 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     store = await open_store(tmp_path / "data.db", bytes(32), bytes(32), clock=now_ms)
     office, keys = Office(store), Keys(RuntimeError("a fault of ours, with a secret in it"))
-    ingest = Ingest(store, keys, office, Timekeeper(now_ms), Events())  # type: ignore[arg-type]
+    clock, events, own = Timekeeper(now_ms), Events(), NodeId(random_bytes(32))
+    office.own, office.verified = own, set()
+    deliveries = Deliveries(store, clock, events)
+    author = Author(own, SigningKey.from_seed(bytes(32)), Cards(own), Keyring(), clock)
+    receipts = Receipts(office, author, deliveries, clock)  # type: ignore[arg-type]
+    book = Chainbook(office)  # type: ignore[arg-type]
+    ingest = Ingest(store, keys, office, book, receipts, deliveries, clock, events)  # type: ignore[arg-type]
     running = asyncio.create_task(ingest.run())
     yield Desk(store, office, keys, ingest)
     assert not running.done()

@@ -20,33 +20,49 @@ KEYS = [(ANA, CIRCLE, FIRST), (ANA, CIRCLE, SECOND), (BO, CIRCLE, FIRST)]
 
 async def test_chains_are_numbered_once(store: Store) -> None:
     async with store.write() as tx:
-        assert await tx.chains.get_or_create(KEYS[:2]) == {KEYS[0]: 1, KEYS[1]: 2}
+        taken = await tx.chains.take(KEYS[:2])
+        assert {key: chain.chain_id for key, chain in taken.items()} == {KEYS[0]: 1, KEYS[1]: 2}
     async with store.write() as tx:
-        assert await tx.chains.get_or_create([KEYS[2], KEYS[0], KEYS[2]]) == {KEYS[0]: 1, KEYS[2]: 3}
-        assert await tx.chains.get_or_create([]) == {}
+        taken = await tx.chains.take([KEYS[2], KEYS[0], KEYS[2]])
+        assert {key: chain.chain_id for key, chain in taken.items()} == {KEYS[0]: 1, KEYS[2]: 3}
+        assert await tx.chains.take([]) == {}
         assert await tx.chains.all() == [ChainRow(number, *key, -1, b"") for number, key in enumerate(KEYS, 1)]
 
 
 async def test_an_authors_chains_in_a_circle_come_in_order(store: Store) -> None:
     async with store.write() as tx:
-        await tx.chains.get_or_create(KEYS)
+        await tx.chains.take(KEYS)
         assert [chain.incarnation for chain in await tx.chains.all_of(ANA, CIRCLE)] == [FIRST, SECOND]
         assert await tx.chains.all_of(ANA, b"other") == []
 
 
-async def test_a_head_is_set_and_a_raised_one_never_goes_back(store: Store) -> None:
+async def test_how_far_a_chain_has_come_is_written_and_its_keys_stay(store: Store) -> None:
     async with store.write() as tx:
-        await tx.chains.get_or_create(KEYS[:2])
-        await tx.chains.set_heads([(1, 5, b"five"), (2, 1, b"one")])
-        await tx.chains.raise_heads([(1, 4, b"four"), (2, 2, b"two")])
-        await tx.chains.raise_heads([])
-        assert [(chain.head_seq, chain.head_hash) for chain in await tx.chains.all()] == [(5, b"five"), (2, b"two")]
-        await tx.chains.set_heads([(1, 0, b"zero")])
-        assert (await tx.chains.all())[0].head_seq == 0
+        first, second = (await tx.chains.take(KEYS[:2])).values()
+        moved = replace(first, head_seq=5, head_hash=b"five", first_min=1, last_min=2, due_seq=5, told_seq=4)
+        await tx.chains.update([moved, replace(second, author=BO)])
+        await tx.chains.update([])
+        assert await tx.chains.all() == [moved, second]
+        assert await tx.chains.owed(CIRCLE) == [moved]
+
+
+async def test_two_chains_that_each_went_on_after_the_other_began_lived_at_once(store: Store) -> None:
+    """Not those that followed each other, however close; nor one that ended long ago."""
+    async with store.write() as tx:
+        first, second, other = (await tx.chains.take(KEYS)).values()
+        for begins, ends, found in ((100, 400, []), (100, 700, [(ANA, CIRCLE)]), (650, 700, [])):
+            one = replace(first, first_min=1, last_min=500)
+            two = replace(second, first_min=begins if ends == 700 else 500, last_min=ends + 400)
+            await tx.chains.update([one, two, replace(other, first_min=1, last_min=900)])
+            assert await tx.chains.lived_at_once(120, 0) == found
+        await tx.chains.update(
+            [replace(first, first_min=1, last_min=500), replace(second, first_min=100, last_min=900)]
+        )
+        assert await tx.chains.lived_at_once(120, 500) == []
 
 
 async def _objects(tx: Transaction) -> list[ObjectRow]:
-    await tx.chains.get_or_create(KEYS[:1])
+    await tx.chains.take(KEYS[:1])
     rows = [row(ObjectRow, chain_id=1, seq=seq) for seq in (0, 1, 5)]
     await tx.chains.insert_objects(rows)
     return rows

@@ -41,7 +41,7 @@ QUESTIONS: dict[str, Any] = {
     "erase": lambda tx: tx.carrying.erase(TAGS),
     "taken": lambda tx: tx.chains.taken(b"a", b"c", b"i", 1),
     "existing": lambda tx: tx.chains.existing([(1, 2), (3, 4)]),
-    "chains": lambda tx: tx.chains.get_or_create([(b"a", b"c", b"i")]),
+    "chains": lambda tx: tx.chains.take([(b"a", b"c", b"i")]),
     "get": lambda tx: tx.alerts.get(b"a"),
     "inbox": lambda tx: tx.alerts.inbox(5, 10),
     "own": lambda tx: tx.alerts.own(),

@@ -30,7 +30,7 @@ CONTROL = b"CONTROL-51c7"
 PLAIN_BYTES = {
     "node_id", "circle_id", "statement_id", "case_id", "alert_id", "envelope_id", "invite_id", "ref_id", "kid", "tag",
     "author", "issuer", "parent", "anchor", "peer", "invited_by", "direct_circle", "source", "recipient",
-    "incarnation", "epoch", "header_hash", "head_hash", "salt", "data",
+    "incarnation", "epoch", "header_hash", "head_hash", "prev", "salt", "data",
 }  # fmt: skip
 """Identifiers, hashes over sealed input, and envelopes, which are ciphertext already."""
 PLAIN_TEXTS = {"key", "name", "state", "kind", "direction", "role", "type"}
@@ -166,8 +166,10 @@ async def _plant(tx: Transaction, planted: set[str]) -> None:
     await tx.statements.put_leave(b"c", b"n", b"s", leave.content, 1)
     await tx.keys.put(made(rows.ClassKeyRow, schema.class_keys))
     chain = (b"a" * 32, b"c" * 16, b"i" * 16)
-    chains = await tx.chains.get_or_create([chain])
-    await tx.chains.insert_objects([made(rows.ObjectRow, schema.objects, chain_id=chains[chain])])
+    chains = await tx.chains.take([chain])
+    await tx.chains.insert_objects([made(rows.ObjectRow, schema.objects, chain_id=chains[chain].chain_id)])
+    await tx.forks.add(made(rows.ForkRow, schema.forks))
+    await tx.forks.commit_of(made(rows.RevisionRow, schema.revisions))
     await tx.log.append([row(rows.EnvelopeRow, data=CONTROL * 8)])
     await tx.alerts.insert([made(rows.AlertRow, schema.alerts)])
     await tx.deliveries.insert([made(rows.DeliveryRow, schema.deliveries)])
