@@ -257,10 +257,9 @@ class Exchange:
             known = await tx.log.incoming(self.peer.raw)
         self._cursors = {lane: position for lane, (epoch, position) in known.items() if epoch == self.peer_epoch}
         self._desk.wants.begin(self, self._cursors)
-        self.repair = SessionRepair(
+        self.repair = self._outflow.repair = SessionRepair(
             self._desk.repairs, self.peer.raw, self._session, self._say, self._outflow.reached, self._stir
         )
-        self._outflow.owed = self.repair.next_ids
         self.prove()
         self._say(
             self._session.cursors({lane: (self.peer_epoch, position) for lane, position in self._cursors.items()})
@@ -335,7 +334,7 @@ class Exchange:
         before, self._proven = self._proven, self._session.proven
         if self._proven - before and self.repair is not None:
             self.repair.scopes_proven()
-        self._outflow.proved()
+        self._outflow.rescoped()
         self._stir()
 
     async def _repair(self) -> None:

@@ -1,7 +1,7 @@
 """What one peer is offered, frame by frame: the critical lane first at every frame, as far as credit goes (DESIGN §6).
 
 Fed from the log after the peer's cursor. What the cursor went past is offered again where it must be: our own envelopes
-without an answer, what a repair found, what was announced and is asked for, and what the peer had no room for.
+without an answer, what repair found, what was announced and is asked for, and what the peer had no room for.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from almenara.protocol.limits import SMALL
 from almenara.protocol.session import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from almenara.crypto.identity import NodeId
     from almenara.node.deliveries import Deliveries
     from almenara.node.fanout import Fanout
     from almenara.node.inflow import Inflow
+    from almenara.node.repair import SessionRepair
     from almenara.node.storage.engine import Store
     from almenara.node.storage.rows import LoggedRow
     from almenara.protocol.session import Acked, Session
@@ -67,18 +68,22 @@ class Outflow:
         self._parts: deque[tuple[int, int, bytes]] = deque()  # of the one routine envelope that is under way in parts
         self._in_flight: dict[tuple[int, int], Flight] = {}
         self._held_there: dict[tuple[int, int], bytes] = {}  # the peer keeps it, but could not open it yet
-        self.owed: Callable[[int], Awaitable[list[bytes]]] = _nothing  # ids that a repair found lacking there
+        self.repair: SessionRepair | None = None  # what it found is pushed when nothing else is to be said
         self._busy: dict[int, int] = {}  # lane -> lowest position that the peer had no room for
         self._timer: asyncio.TimerHandle | None = None
         self.srtt = 0.0  # seconds from a push to its answer, smoothed; 0 before the first
 
     # what changes
 
-    def begin(self, told: Mapping[int, int], head: int, unsettled: Sequence[bytes]) -> None:
-        """Both sides have told their cursors: go on from there, with our own unanswered envelopes first."""
+    def begin(self, told: Mapping[int, int], head: int, again: Sequence[bytes]) -> None:
+        """Both sides have told their cursors: go on from there, or where there is none from the end of our log.
+
+        `again` are owed whatever a comparison finds: what the peer never answered, and keys for it.
+        """
         self._read = [told.get(lane, head) for lane in range(LANES)]
         self._head, self._begun = head, True
-        self._asked.extend(unsettled)
+        if self.repair is not None:
+            self.repair.push_again(again, dict(enumerate(self._read)))
 
     def close(self) -> None:
         """The session is over."""
@@ -89,17 +94,17 @@ class Outflow:
         """The log has grown."""
         self._dry = [False] * LANES
 
-    def reached(self) -> tuple[dict[int, int], Collection[tuple[int, int]]]:
-        """Up to where each lane was offered, and which (lane, position) are under way."""
-        return {lane: self._passed(lane) for lane in range(LANES)}, self._in_flight.keys()
-
-    def proved(self) -> None:
-        """Other scopes are proven than before; rows that were read may be out of scope now."""
+    def rescoped(self) -> None:
+        """Scopes are proven that were not before, or others no more: rows that were read may be out of scope now."""
         for lane, rows in enumerate(self._rows):
             if rows:
                 self._read[lane] = rows[0].position - 1
                 rows.clear()
         self.grown()
+
+    def reached(self) -> tuple[dict[int, int], Collection[tuple[int, int]]]:
+        """How far each lane was offered, and what is under way: the peer gets that without a repair."""
+        return {lane: self._passed(lane) for lane in range(LANES)}, self._in_flight
 
     def offer(self, envelope_ids: Sequence[bytes]) -> None:
         """Push these, whatever fan-out says, unless they are under way."""
@@ -258,27 +263,22 @@ class Outflow:
         self._force(rows)
 
     async def _go_back(self) -> bool:
-        """What a repair found, a page at a time; whether there was anything to look at."""
-        found = await self.owed(READ[ROUTINE])
+        """What repair found, a page at a time; whether there was anything to look at."""
+        found = await self.repair.next_ids(READ[ROUTINE]) if self.repair is not None else []
         if not found:
             return False
-        order = {envelope_id: place for place, envelope_id in enumerate(found)}
         async with self._store.read() as tx:
             rows = await tx.log.of_ids(found)
-        self._force(sorted(rows, key=lambda row: order[row.envelope_id]), returning=True)
+        order = {envelope_id: place for place, envelope_id in enumerate(found)}
+        self._force([row for row in sorted(rows, key=lambda row: order[row.envelope_id]) if not self._skips(row)])
         return True
 
-    def _force(self, rows: Sequence[LoggedRow], *, returning: bool = False) -> None:
-        """Push these; what came from the peer only where it is known to have lost it."""
+    def _force(self, rows: Sequence[LoggedRow]) -> None:
         for row in rows:
             passed = row.position <= self._passed(row.lane)
-            if passed and (returning or row.source != self._peer.raw) and not self._pushed(row):
+            if passed and not self._pushed(row):
                 self._forced[row.lane].append(row)
 
     def _passed(self, lane: int) -> int:
         """Up to here the lane was offered; what lies above will be in its turn."""
         return self._rows[lane][0].position - 1 if self._rows[lane] else self._read[lane]
-
-
-async def _nothing(_: int) -> list[bytes]:
-    return []

@@ -19,7 +19,7 @@ from almenara.protocol.idsets import EMPTY, Frozen, IdSet, SetKey, first_hour
 from almenara.protocol.limits import CLASS_DAYS, HOURS_PER_DAY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 
     from almenara.node.storage.engine import Store, Transaction
     from almenara.node.storage.rows import IdRow, PlaceRow
@@ -97,12 +97,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """An envelope the peer lacks."""
+    """An envelope to be pushed that the pump went by; in its scope, or if it has none here, whatever is proven."""
 
     lane: int
     hour: int
     envelope_id: bytes
-    tag: bytes
+    tag: bytes | None
 
 
 class Repairs:
@@ -143,6 +143,8 @@ class SessionRepair:
         self._told: Roots | None = None
         self._due = asyncio.Event()
         self._passed: tuple[dict[int, int], frozenset[tuple[int, int]]] = ({}, frozenset())
+        self._begun: dict[int, int] = {}  # where the pump began in each lane
+        self._again: list[bytes] = []  # our own that the peer never answered, not looked up yet
         self._lacking: list[tuple[int, bytes]] = []  # what runs found, not looked up yet
         self._owed: deque[_Owed] = deque()
         self._expected, self._received = 0, 0
@@ -156,7 +158,7 @@ class SessionRepair:
     @property
     def backlog(self) -> int:
         """How many envelopes are still to be pushed because of a repair."""
-        return len(self._lacking) + len(self._owed)
+        return len(self._again) + len(self._lacking) + len(self._owed)
 
     @property
     def progress(self) -> Progress | None:
@@ -268,25 +270,34 @@ class SessionRepair:
 
     # what the peer lacks
 
+    def push_again(self, envelope_ids: Iterable[bytes], sent: Mapping[int, int]) -> None:
+        """These are owed whatever a comparison finds, up to where the pump begins."""
+        self._again += envelope_ids
+        self._begun = dict(sent)
+
     async def next_ids(self, limit: int) -> list[bytes]:
         """The next envelopes to push: the critical lane first, then the newest hours."""
-        if self._lacking:
+        if self._again or self._lacking:
             await self._look_up()
         proven = self._session.proven
         found: list[bytes] = []
         while self._owed and len(found) < limit:
             owed = self._owed.popleft()
-            if owed.tag in proven:
+            if owed.tag is None or owed.tag in proven:
                 found.append(owed.envelope_id)
         return found
 
     async def _look_up(self) -> None:
-        """Find lanes and scopes of what is owed. Nothing is owed twice."""
-        lacking, self._lacking = {envelope_id for _, envelope_id in self._lacking}, []
+        """Find lanes, hours and scopes of what is owed. Nothing is owed twice."""
+        again, lacking = set(self._again), {envelope_id for _, envelope_id in self._lacking}
+        self._again, self._lacking = [], []
         sent, in_flight = self._passed
         owed = {each.envelope_id: each for each in self._owed}
-        for row in await self._places(list(lacking)):
-            if row.position <= sent.get(row.lane, 0) and (row.lane, row.position) not in in_flight:
+        for row in await self._places([*again, *(lacking - again)]):
+            place = (row.lane, row.position)
+            if row.envelope_id in again and row.position <= self._begun[row.lane]:
+                owed[row.envelope_id] = _Owed(row.lane, row.created_hour, row.envelope_id, None)
+            elif row.envelope_id in lacking and row.position <= sent.get(row.lane, 0) and place not in in_flight:
                 owed.setdefault(row.envelope_id, _Owed(row.lane, row.created_hour, row.envelope_id, row.tag))
         self._owed = deque(sorted(owed.values(), key=lambda each: (each.lane, -each.hour)))
 

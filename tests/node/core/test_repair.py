@@ -403,9 +403,9 @@ async def test_people_see_what_is_coming_and_what_is_still_to_go(mesh: Mesh) -> 
         await compared(line)
         assert (await beta.service.status(LOCAL)).catching_up is None
         repair = await _repair_of(line)
-        line.b._outflow.owed = nothing  # so that the pump leaves what is owed where it is
+        repair.next_ids = nothing  # so that the pump leaves what is owed where it is
         repair._finish(Difference(lacking=(), coming=40, cut=False))
-        repair._received, repair._lacking = 7, [(0, bytes(32))]
+        repair._received, repair._again = 7, [bytes(32)]
         (peer,) = [each for each in (await beta.service.peers(LOCAL)).peers if each.node_id == alpha.text]
         status = await beta.service.status(LOCAL)
         assert peer.catching_up == status.catching_up == CatchingUp(expected=40, received=7)
