@@ -4,12 +4,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ARGS ?=
 SEEDS ?= 100
+CRASHES ?= 100
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
-.PHONY: help install install-dev lint format test simulate demo messages screenshot lock clean
+.PHONY: help install install-dev lint format test simulate crash demo messages screenshot lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +41,9 @@ messages: .venv/.installed-dev ## bring the panel's catalogues up to date with i
 
 simulate: .venv/.installed-dev ## SEEDS=1000 runs of 20 nodes and 200 alerts with faults; ARGS='--seed 7 --loud' replays one
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+crash: .venv/.installed-dev ## kill a loaded node, at CRASHES=100 more writes than in the suite
+	CRASHES=$(CRASHES) $(BIN)/pytest tests/integration/test_crash.py $(ARGS)
 
 bench: .venv/.installed ## rates, latency and memory against their bars; alone on the machine, some minutes
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -53,7 +53,7 @@ CARRIER = {
     "asked": Shown(N_("Asked"), "wait", "queued", N_("It has not answered yet.")),
     "carrying": Shown(N_("Carrying"), "good", "carried", N_("It holds and passes on what it cannot read.")),
     "refused": Shown(
-        N_("Refused"),
+        N_("No room"),
         "care",
         "cross",
         N_("It gives no room. Ask them to raise your quota, or ask another organisation."),

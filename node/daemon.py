@@ -177,23 +177,8 @@ class _Node:
         self.carriers, self.carriage = self._carrying(events)
         self.discovery = Discovery(config, self.circles, self.keyring, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
-        announcements = Announcements(self.circles, self.author)
-        places, gate = Places(), Gate()
-        self.casebook = Casebook(store, clock, events, places, gate)
         self.contradictions = Contradictions(store, self.circles, self.author, clock)
-        self.sharing = Sharing(
-            store=store,
-            clock=clock,
-            events=events,
-            casebook=self.casebook,
-            circles=self.circles,
-            author=self.author,
-            deliveries=self.deliveries,
-            contradictions=self.contradictions,
-            policy=load_policy(home.policy_path),
-            places=places,
-            gate=gate,
-        )
+        self.casebook, self.sharing = self._casework(events)
         repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, clock)
         self.maintenance = Maintenance(
             store,
@@ -203,25 +188,48 @@ class _Node:
             receipts,
             repeating,
             self.own_keys,
-            announcements,
+            Announcements(self.circles, self.author),
             self.peers,
             self.links,
             self.ingest,
             self.door,
             self.carriage,
         )
-        self.pairing = self.peers.pairing = Pairing(
+        self.pairing = self.peers.pairing = self._meeting()
+        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
+        self._tell_each_other()
+
+    def _casework(self, events: Events) -> tuple[Casebook, Sharing]:
+        """What keeps cases, and what lets views of them out."""
+        places, gate = Places(), Gate()
+        casebook = Casebook(self.store, self.clock, events, places, gate)
+        sharing = Sharing(
+            store=self.store,
+            clock=self.clock,
+            events=events,
+            casebook=casebook,
+            circles=self.circles,
+            author=self.author,
+            deliveries=self.deliveries,
+            contradictions=self.contradictions,
+            policy=load_policy(self.home.policy_path),
+            places=places,
+            gate=gate,
+        )
+        return casebook, sharing
+
+    def _meeting(self) -> Pairing:
+        """How two nodes become peers."""
+        return Pairing(
             door=self.door,
             dialer=self.links.dialer,
-            store=StoredPairings(store, clock),
-            own=lambda: Own(introduction=self.cards.introduction(own) or b"", key=key),
-            clock=clock,
+            store=StoredPairings(self.store, self.clock),
+            own=lambda: Own(introduction=self.cards.introduction(self.circles.own) or b"", key=self.key),
+            clock=self.clock,
             on_code=self.peers.on_code,
             on_paired=self.peers.on_paired,
             on_ended=self.peers.on_ended,
         )
-        self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
-        self._tell_each_other()
 
     def _carrying(self, events: Events) -> tuple[Carriers, Carriage]:
         """Whom we ask to carry, and for whom we do."""

@@ -72,7 +72,7 @@ class Links:
     def clock_difference(self, peer: bytes) -> int | None:
         """How many minutes the clock of a connected peer is ahead of ours; negative where it is behind."""
         exchange = self._live.get(peer)
-        return exchange.clock_difference_min if exchange is not None and exchange.ready.is_set() else None
+        return exchange.clock_difference_min if exchange is not None and exchange.greeted else None
 
     def silence(self, peer: bytes) -> Silence:
         """Why no session with the peer is running."""

@@ -256,7 +256,7 @@ def test_the_guide_explains_every_red_state_in_the_panels_own_words() -> None:
 def test_the_guide_for_shutdowns_uses_the_words_of_the_node_in_every_language() -> None:
     said = [bundle_import.CUT_SHORT, bundle_import.DAMAGED, bundle_import.NOT_FOR_US, bundle_import.WRONG_PASSPHRASE]
     said += [bundle_import.NEEDS_PASSPHRASE, bundle_import.NEWER, bundle_import.NO_BUNDLE, bundle_export.KEY_TOO_OLD]
-    said += ["New here", "Known already", "Kept, cannot be opened here", "Refused", "Bundles", "Network"]
+    said += ["New here", "Known already", "Kept, cannot be opened here", "Refused envelopes", "Bundles", "Network"]
     assert [one for one in said if one not in read(DOCS / "shutdown.md")] == []
     for language in ("es", "fr", "ar"):
         with (ROOT / f"admin_ui/locales/{language}/LC_MESSAGES/almenara.po").open("rb") as file:

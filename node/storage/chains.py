@@ -21,8 +21,8 @@ _OBJECT = Shape(ObjectRow, schema.objects)
 _chain, _object = schema.chains.c, schema.objects.c
 
 _COUNTER = "chains"
-LOOK_BACK = 1024
-"""Headers below a head among which the beginning of the next incarnation is looked for: a restore goes back so far."""
+LOOK_BACK, LOOK_AROUND = 256, 32
+"""Headers below a head, and newest incarnations, among which the beginning of the next is looked for."""
 _insert = BulkInsert(_OBJECT)
 _MOVING = ("head_seq", "head_hash", "first_min", "last_min", "due_seq", "told_seq")  # all else names the chain
 _NEW: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _MOVING}
@@ -139,7 +139,8 @@ class Chains(Counted):
         """Whether a header of these chains has this hash: one of their heads, or one not far below."""
         if any(chain.head_hash == digest for chain in chains):
             return True
-        near = [and_(_object.chain_id == c.chain_id, _object.seq >= c.head_seq - LOOK_BACK) for c in chains]
+        newest = chains[-LOOK_AROUND:]
+        near = [and_(_object.chain_id == c.chain_id, _object.seq >= c.head_seq - LOOK_BACK) for c in newest]
         if not near:
             return False
         return await self._value(select(_object.seq).where(or_(*near), _object.header_hash == digest)) is not None

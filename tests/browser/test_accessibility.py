@@ -50,13 +50,23 @@ def places(alpha: Office, beta: Office, tmp_path_factory: pytest.TempPathFactory
     circle = next(one for one in alpha.ask("circle", "list")["circles"] if one["name"] == "c-andes")["circle_id"]
     alert = alpha.ask("alert", "send", sent, "--circle", circle, "--status", "Exercise", "--yes")["alert_id"]
     peer = beta.ask("status")["node_id"]
+    carried = _carried(alpha, beta)
     return [
         "/", "/inbox", f"/alerts/{alert}", "/cases", "/cases?state=closed", f"/cases/{ready}", f"/cases/{draft}",
         "/cases/new", f"/cases/{draft}/edit", f"/cases/{ready}/send", f"/cases/{ready}/send?circle={circle}",
         f"/cases/{sent}/sent?done=sent", "/sent", "/network", f"/network/peers/{peer}", "/network/pair",
-        f"/network/circles/{circle}", "/network/circles/new", "/network/bundles", "/settings",
-        "/settings/password", "/nowhere",
+        f"/network/circles/{circle}", f"/network/circles/{carried}", "/network/circles/new", "/network/bundles",
+        "/settings", "/settings/password", "/nowhere",
     ]  # fmt: skip
+
+
+def _carried(alpha: Office, beta: Office) -> str:
+    """Each asks the other to carry; returns the circle of alpha's that beta carries."""
+    for one, other in ((beta, alpha), (alpha, beta)):
+        circle: str = one.ask("circle", "create", f"c-{one.name}", "--tier", "network")["circle_id"]
+        one.ask("circle", "carriers", circle, "--add", other.ask("status")["node_id"])
+    assert any(alpha.ask("peers", "carrying")["carrying"] for _ in range(60)), "alpha heard what beta asked"
+    return circle
 
 
 def _imported(office: Office, file: Path) -> list[dict[str, Any]]:

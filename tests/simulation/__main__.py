@@ -8,7 +8,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.parameters import EVENTFUL, SMALL, TINY, WHOLE
@@ -33,8 +33,11 @@ class Told:
 def run(seed: int, size: str, broken: str | None = None, loud: bool = False) -> Told:
     """One seed, whole, with nodes as they are or broken on purpose."""
     begun = time.perf_counter()
+    parameters = SIZES[size]
+    if broken:
+        parameters = replace(parameters, restores=MUTANTS[broken].restores)
     with MUTANTS[broken].at_work() if broken else nullcontext():
-        world = World(seed, SIZES[size], loud=loud).run()
+        world = World(seed, parameters, loud=loud).run()
     seconds = time.perf_counter() - begun
     return Told(seed, world.trace.digest, world.violations, dict(world.trace.counts), seconds, world.trace.tail)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from almenara.node.authoring import Author
 from almenara.node.circles import Circles
-from almenara.node.ingest import Ingest
+from almenara.node.ingest import OPENED, REFUSED, Batch, Ingest
 from almenara.protocol.circle import CircleHistory
 from almenara.protocol.session import Outcome, Session
 
@@ -26,6 +26,7 @@ class Mutant:
 
     caught_by: frozenset[str]
     patches: tuple[tuple[type, str, Any], ...]
+    restores: int = 0  # that it takes to show
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -36,7 +37,7 @@ class Mutant:
             yield
 
 
-_take, _take_statement = Ingest.take, Circles.take_statement
+_take, _receive, _take_statement = Ingest.take, Ingest._receive, Circles.take_statement
 
 
 async def _acknowledge_first(self: Ingest, arrivals: list[Arrival]) -> None:
@@ -45,10 +46,10 @@ async def _acknowledge_first(self: Ingest, arrivals: list[Arrival]) -> None:
     await _take(self, arrivals)
 
 
-async def _cursor_first(self: Ingest, arrivals: list[Arrival]) -> None:
-    async with self._store.write() as tx:
-        await self._move_cursors(tx, arrivals)
-    await _take(self, arrivals)
+async def _keep_for_oneself(self: Ingest, tx: Any, batch: Batch, arrival: Arrival, found: bytes) -> str:
+    state = await _receive(self, tx, batch, arrival, found)
+    batch.rows[:] = [replace(row, state=REFUSED) if row.state == OPENED else row for row in batch.rows]
+    return state
 
 
 async def _ignore_rivals(self: Circles, tx: Any, signed: Any) -> None:
@@ -81,7 +82,7 @@ MUTANTS = {
     "acknowledges-before-commit": Mutant(
         frozenset({"acknowledged-is-kept", "stored-is-true"}), ((Ingest, "take", _acknowledge_first),)
     ),
-    "moves-cursors-before-storing": Mutant(frozenset({"delivered"}), ((Ingest, "take", _cursor_first),)),
+    "passes-nothing-on": Mutant(frozenset({"delivered"}), ((Ingest, "_receive", _keep_for_oneself),)),
     "offers-without-proof": Mutant(
         frozenset({"offered-to-members-only"}), ((Session, "proven", property(_offer_everything)),)
     ),
@@ -91,6 +92,6 @@ MUTANTS = {
     ),
     "stewards-ignore-rivals": Mutant(frozenset({"stewards-converge"}), ((Circles, "take_statement", _ignore_rivals),)),
     "keeps-its-incarnation": Mutant(
-        frozenset({"restores-are-no-forks"}), ((Author, "__init__", _one_incarnation(Author.__init__)),)
+        frozenset({"restores-are-no-forks"}), ((Author, "__init__", _one_incarnation(Author.__init__)),), restores=4
     ),
 }

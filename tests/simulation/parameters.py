@@ -17,6 +17,7 @@ class Parameters:
     alerts: int = 200
     circles: int = 4
     days: float = 16.0  # of virtual time: two weekly epochs and some
+    stewards: float = 0.2  # of those invited
     extra_pairs: float = 1.0  # pairings for each node beyond those that make everybody reachable
     round_hours: float = 8.0  # between two rounds of maintenance; ten minutes in production
     partitions: int = 4
@@ -61,6 +62,16 @@ TINY = Parameters(
     leaves=1,
     invitations=8,
 )
-EVENTFUL = replace(TINY, alerts=16, days=1.5, partitions=1, breaks=4, crashes=8, full_disks=0, restores=1, removals=3)
-"""What broken nodes run: little time, much in it. An honest node keeps every promise but `delivered` here, which says
-nothing after a restore while nodes cannot compare what they hold."""
+EVENTFUL = replace(
+    TINY,
+    alerts=14,
+    days=1.0,
+    partitions=1,
+    breaks=4,
+    crashes=7,
+    full_disks=0,
+    removals=3,
+    extra_pairs=0.25,
+    stewards=0.6,
+)
+"""What broken nodes run: little time, much in it."""

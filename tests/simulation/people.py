@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 86_400.0
 FIRST_HOURS = 2.0  # before the faults and the alerts begin, circles form
-ROLES = ("member", "member", "member", "steward", "subscriber")
+SUBSCRIBERS = 0.2  # of those invited and not made stewards
 # What an action may come to when its node is refused, full, or loses power in the middle of it.
 Failed = (Problem, SQLAlchemyError, OSError, asyncio.CancelledError, AttributeError)
 
@@ -87,13 +87,18 @@ class People:
         if not groups or not peers:
             return
         circle, peer = self.rng.choice(groups), self.rng.choice(peers)
-        await site.service.invite_to_circle(LOCAL, circle.id.hex(), peer.id.text, self.rng.choice(ROLES))
+        await site.service.invite_to_circle(LOCAL, circle.id.hex(), peer.id.text, self._role())
         self.world.trace.note("invite", f"{site.name} {peer.name} {circle.id.hex()}")
         await asyncio.sleep(self.rng.expovariate(1 / 600.0))
         for _ in range(8):
             if await self._accepted(peer, circle.id):
                 return
             await asyncio.sleep(self.rng.expovariate(1 / 7200.0))
+
+    def _role(self) -> str:
+        if self.rng.random() < self.world.parameters.stewards:
+            return "steward"
+        return "subscriber" if self.rng.random() < SUBSCRIBERS else "member"
 
     async def _accepted(self, peer: Site, circle_id: bytes) -> bool:
         if not peer.listening:

@@ -14,7 +14,10 @@ import pytest
 
 from tests.simulation.mutants import MUTANTS
 
+pytestmark = pytest.mark.timeout(600)  # a second or two for each seed, alone on the machine
+
 ROOT = Path(__file__).parents[2]
+SEEDS = 2
 BROKEN_SEEDS = 6  # an eventful day and a half does not break every node, but one of so many days does
 
 
@@ -26,7 +29,7 @@ def simulate(*words: str) -> subprocess.CompletedProcess[str]:
 
 def digest(seed: int) -> str:
     """The hash over every frame, commit, fault and action of a run."""
-    done = simulate("--seed", str(seed), "--size", "tiny")
+    done = simulate("--seed", str(seed), "--size", "eventful")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.match(r"seed \d+: ([0-9a-f]{64}) ", done.stdout)
     assert found is not None, done.stdout
@@ -34,10 +37,15 @@ def digest(seed: int) -> str:
 
 
 def test_a_seed_is_replayed_exactly() -> None:
-    """Twice in two processes: not one byte on the wire differs; and another seed is another run."""
-    first = digest(1)
-    assert digest(1) == first
-    assert digest(2) != first
+    """Twice in two processes: not one byte on the wire differs."""
+    assert digest(1) == digest(1)
+
+
+def test_seeds_keep_every_promise() -> None:
+    """Partitions, crashes at any write, a full disk: nothing is lost, shown twice or opened by others."""
+    done = simulate("--size", "tiny", "--first", "10", "--seeds", str(SEEDS), "--jobs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{SEEDS} seeds from 10: 0 broke a promise" in done.stdout
 
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))

@@ -13,7 +13,7 @@ from unittest import mock
 
 import structlog
 
-from almenara.node import maintenance
+from almenara.node import links, maintenance
 from almenara.protocol.card import parse_introduction
 from tests.simulation.chance import seeded
 from tests.simulation.clock import NOW, VirtualLoop
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 FAULTS_OF_OURS = frozenset({"batch-failed", "task-died", "session-failed", "internal", "session-refused"})
 OF_THE_DISK = frozenset({"OperationalError", "PendingRollbackError"})  # what our own faults look like to a node
-QUIET_SECONDS = 900.0  # longer than the longest wait between two dials, so that everybody has met
+QUIET_SECONDS = 600.0
 MOST_QUIETS = 12  # a run that has not come to rest by then never does
 _FAST = Path("/dev/shm")  # the folder made in it is private
 
@@ -104,10 +104,15 @@ class World:
     async def _live(self) -> None:
         from tests.simulation.checks import check  # noqa: PLC0415 - it knows what a world is
 
-        await self._found()
-        await self._work()
-        await self.settle()
-        self.violations += await check(self)
+        try:
+            await self._found()
+            await self._work()
+            await self.settle()
+            self.violations += await check(self)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         for site in self.sites:
             await site.crash()
         for task in list(self._beside):
@@ -149,6 +154,7 @@ class World:
         for site in self.sites:
             site.disk.heal()
         await asyncio.gather(*(site.revive() for site in self.sites))
+        await asyncio.sleep(links.CAP_SECONDS)  # the longest wait between two dials: everybody has met
         quiet = 0
         for _ in range(MOST_QUIETS):
             before = self.ledger.pushes

@@ -40,6 +40,7 @@ class Office:
     name: str
     process: subprocess.Popen[bytes] | None = None
     told: list[bytes] = field(default_factory=list)
+    within: tuple[str, ...] = ()  # what its process is run by, such as `ip netns exec NAME`
 
     def __post_init__(self) -> None:
         self.home = self.folder / self.name
@@ -62,7 +63,7 @@ class Office:
         words = words or ("--passphrase-file", str(self.secret))
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*CLI, "run", "--home", str(self.home), *words],
+                [*self.within, *CLI, "run", "--home", str(self.home), *words],
                 cwd=self.folder,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

@@ -71,6 +71,18 @@ async def test_a_stick_brings_the_alert_and_the_author_learns_of_it_at_the_next_
     assert await beta.received() == [alert]
 
 
+async def test_what_a_stick_brought_is_compared_with_every_connected_peer(pair: Pair) -> None:
+    alpha, beta, circle = pair
+    await alpha.send(circle)
+    asked: list[bool] = []
+    session: Any = lambda: None  # noqa: E731 - anything that can stand in a set
+    session.request = lambda: asked.append(True)
+    beta.node.repairs.open.add(session)
+    await taken(beta.service, await made(alpha.service, to=beta.text))
+    beta.node.repairs.open.discard(session)
+    assert asked == [True]
+
+
 async def test_the_same_stick_again_changes_nothing(pair: Pair) -> None:
     alpha, beta, circle = pair
     await alpha.send(circle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from almenara.node import silence
@@ -62,18 +61,19 @@ def test_every_connection_has_a_beat_of_its_own_around_25_seconds() -> None:
     assert len(set(drawn)) > 100
 
 
-async def test_clock_difference_and_contact_stand_beside_a_connected_peer(mesh: Mesh) -> None:
+async def test_clock_difference_and_contact_stand_beside_a_connected_peer(
+    mesh: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of one that is not connected, the last contact only."""
     alpha, beta = await mesh.office("alpha"), await mesh.office("beta")
     await mesh.pair(alpha, beta)
-    live: dict[bytes, Any] = alpha.node.links._live
-    live[beta.id.raw] = SimpleNamespace(clock_difference_min=-7, ready=SimpleNamespace(is_set=lambda: True))
+    monkeypatch.setattr(alpha.node.links, "clock_difference", {beta.id.raw: -7}.get)
     first = await alpha.service.peer(LOCAL, beta.text)
     mesh.advance(minutes=30)
     later = await alpha.service.peer(LOCAL, beta.text)
     assert first.clock_difference_minutes == later.clock_difference_minutes == -7
     assert first.last_contact_at != later.last_contact_at
-    live.clear()
+    monkeypatch.undo()
     beta.online = False
     gone = await alpha.service.peer(LOCAL, beta.text)
     assert gone.clock_difference_minutes is None

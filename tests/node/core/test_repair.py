@@ -84,8 +84,8 @@ async def at_ease(exchange: Exchange) -> bool:
         return False
     async with exchange._desk.store.read() as tx:
         head = await tx.log.head()
-    passed = all(exchange._sent[lane] == head for lane in (0, 1))
-    return passed and not (exchange._in_flight or repair._repair.run)
+    passed = all(exchange._outflow._passed(lane) == head for lane in (0, 1))
+    return passed and not (exchange._outflow._in_flight or exchange._outflow._asked or repair._repair.run)
 
 
 def pushed(line: Session) -> list[bytes]:
