@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from almenara.crypto.certificate import make_tls_identity
 from almenara.crypto.identity import NodeId
 from almenara.crypto.random import random_bytes
+from almenara.node.chainbook import Chainbook
 from almenara.node.clock import now_ms
 from almenara.node.deliveries import Deliveries
 from almenara.node.events import Events
@@ -20,6 +21,7 @@ from almenara.node.fanout import Fanout
 from almenara.node.ingest import Ingest
 from almenara.node.links import Links
 from almenara.node.log_epoch import LogEpoch
+from almenara.node.receipts import Receipts
 from almenara.node.repair import Repairs
 from almenara.node.storage.engine import Store, open_store
 from almenara.node.storage.rows import EnvelopeRow
@@ -132,8 +134,9 @@ class Beacon:
         log_epoch = LogEpoch(self.store)
         async with self.store.write() as tx:
             await log_epoch.load(tx)
-        self.ingest = Ingest(self.store, keys, office, clock, Events())
         self.deliveries = Deliveries(self.store, clock, Events())
+        receipts = Receipts(office, nothing, self.deliveries, clock)
+        self.ingest = Ingest(self.store, keys, office, Chainbook(office), receipts, self.deliveries, clock, Events())
         self.links.desk = Desk(
             own=self.id,
             store=self.store,
