@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from almenara.node.authoring import Author
-from almenara.node.circles import Circles
 from almenara.node.ingest import OPENED, REFUSED, Batch, Ingest
 from almenara.protocol.circle import CircleHistory
 from almenara.protocol.session import Outcome, Session
@@ -37,7 +36,7 @@ class Mutant:
             yield
 
 
-_take, _receive, _take_statement = Ingest.take, Ingest._receive, Circles.take_statement
+_take, _receive = Ingest.take, Ingest._receive
 
 
 async def _acknowledge_first(self: Ingest, arrivals: list[Arrival]) -> None:
@@ -50,12 +49,6 @@ async def _keep_for_oneself(self: Ingest, tx: Any, batch: Batch, arrival: Arriva
     state = await _receive(self, tx, batch, arrival, found)
     batch.rows[:] = [replace(row, state=REFUSED) if row.state == OPENED else row for row in batch.rows]
     return state
-
-
-async def _ignore_rivals(self: Circles, tx: Any, signed: Any) -> None:
-    circle = self.known(signed.header.circle)
-    if circle is None or circle.direct or not circle.history.may_issue(self.own):
-        await _take_statement(self, tx, signed)
 
 
 def _oldest(self: CircleHistory, held: Any) -> Statement | None:
@@ -90,7 +83,6 @@ MUTANTS = {
         frozenset({"removed-reads-nothing-after"}),
         ((CircleHistory, "sendable", _oldest), (CircleHistory, "hold_reasons", _not_opened_yet)),
     ),
-    "stewards-ignore-rivals": Mutant(frozenset({"stewards-converge"}), ((Circles, "take_statement", _ignore_rivals),)),
     "keeps-its-incarnation": Mutant(
         frozenset({"restores-are-no-forks"}), ((Author, "__init__", _one_incarnation(Author.__init__)),), restores=4
     ),

@@ -84,9 +84,10 @@ class People:
         site = self._steward() or site
         groups = self._groups(site, steward=True)
         peers = [self.world.site(raw) for raw in sorted(site.node.circles.verified)]
-        if not groups or not peers:
+        absent = [(circle, peer) for circle in groups for peer in peers if peer.id not in circle.history.recipients()]
+        if not absent:
             return
-        circle, peer = self.rng.choice(groups), self.rng.choice(peers)
+        circle, peer = self.rng.choice(absent)
         await site.service.invite_to_circle(LOCAL, circle.id.hex(), peer.id.text, self._role())
         self.world.trace.note("invite", f"{site.name} {peer.name} {circle.id.hex()}")
         await asyncio.sleep(self.rng.expovariate(1 / 600.0))
