@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from almenara.crypto.identity import NodeId
     from almenara.crypto.signing import SigningKey
+    from almenara.node.carriers import Carriers
     from almenara.node.circles import Circles
     from almenara.node.keydesk import KeyDesk
     from almenara.node.keyring import Keyring
@@ -80,12 +81,14 @@ class BundleExport:
         circles: Circles,
         keyring: Keyring,
         keydesk: KeyDesk,
+        carriers: Carriers,
         key: SigningKey,
         clock: Clock,
         folder: Path,
     ) -> None:
         self._store, self._circles, self._cards, self._keyring = store, circles, circles.cards, keyring
-        self._keydesk, self._key, self._clock, self._folder = keydesk, key, clock, folder
+        self._keydesk, self._carriers = keydesk, carriers
+        self._key, self._clock, self._folder = key, clock, folder
         self._turn = asyncio.Lock()
         self._closed = False
 
@@ -194,7 +197,11 @@ class BundleExport:
             raise Problem(Kind.LOCKED)
 
     def _tags_of(self, peer: NodeId, hour: int) -> set[bytes]:
-        """Scopes that the peer can prove, as far as we know: of circles it is in, by the statements it is named in."""
+        """Scopes that the peer can prove, as far as we know.
+
+        They are those of circles it is in, by the statements it is named in; those we asked it to carry; and those it
+        asked us to carry, which nobody here can read.
+        """
         secrets: set[bytes] = set()
         for circle in self._circles:
             if peer not in circle.history.recipients():
@@ -204,7 +211,9 @@ class BundleExport:
                 if secret is not None and statement is not None and peer in statement.roles:
                     secrets.add(secret)
         weeks = scope.weeks_of_interest(hour)
-        return {scope.scope(secret, week).tag for secret in secrets for week in weeks}
+        of_circles = {scope.scope(secret, week).tag for secret in secrets for week in weeks}
+        carries = {scope.tag(asked.key) for asked in self._carriers.wanted(peer)}
+        return of_circles | carries | self._keyring.carried_for(peer.raw)
 
 
 def _travels(place: Place, hour: int) -> bool:

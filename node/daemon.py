@@ -318,7 +318,7 @@ class _Node:
     def runtime(self, close: Callable[[], Awaitable[None]]) -> Runtime:
         """What the service calls."""
         parts = self.store, self.circles, self.keyring, self.keydesk
-        bundle_export = BundleExport(*parts, self.key, self.clock, folder=self.home.run_dir)
+        bundle_export = BundleExport(*parts, self.carriers, self.key, self.clock, folder=self.home.run_dir)
         bundle_import = BundleImport(*parts, self.ingest, self.clock)
         bundle_import.on_taken = self.repairs.request
 

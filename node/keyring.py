@@ -153,6 +153,10 @@ class Keyring:
         """Whether a peer asked us to carry this scope."""
         return tag in self._carried_tags
 
+    def carried_for(self, peer: bytes) -> set[bytes]:
+        """The tags of the scopes that one peer asked us to carry."""
+        return {row.tag for row in self._carried if row.node_id == peer}
+
     def provable(self, hour: int) -> dict[bytes, bytes]:
         """Tag to scope key of all that INTEREST proves: our own scopes first, then those we carry, as many as fit."""
         weeks = scope.weeks_of_interest(hour)

@@ -193,6 +193,29 @@ async def test_a_member_carries_a_stick_between_two_that_never_met(mesh: Mesh, n
     assert await beta.received() == [alert]
 
 
+async def test_a_carrier_takes_a_stick_further_that_it_cannot_read(mesh: Mesh, pair: Pair) -> None:
+    """Gamma is in no circle with them: alpha's stick reaches it, gamma's reaches beta, and alpha's own comes back."""
+    alpha, beta, circle = pair
+    gamma = await office(mesh, "gamma")
+    await mesh.pair(alpha, gamma)
+    alpha.online = gamma.online = False
+    alert = await alpha.send(circle)
+    nothing = await taken(gamma.service, await made(alpha.service, to=gamma.text))
+    assert (nothing.new, nothing.held) == (0, 0)
+    await alpha.service.add_carrier(LOCAL, circle, gamma.text)
+    await gamma.node.carriage.asked(alpha.id, tuple(alpha.node.carriers.wanted(gamma.id)))
+    found = await taken(gamma.service, await made(alpha.service, to=gamma.text))
+    assert (found.new, found.refused) == (0, 0)
+    assert found.held > 0
+    assert await gamma.received() == []
+    await taken(beta.service, await made(gamma.service, passphrase=PASSPHRASE), PASSPHRASE)
+    assert await beta.received() == [alert]
+    answer = await beta.send(circle)
+    await taken(gamma.service, await made(beta.service, passphrase=PASSPHRASE), PASSPHRASE)
+    await taken(alpha.service, await made(gamma.service, to=alpha.text))
+    assert await alpha.received() == [answer]
+
+
 async def test_a_stick_to_one_peer_holds_nothing_of_circles_it_is_not_in(mesh: Mesh, pair: Pair) -> None:
     alpha, beta, circle = pair
     gamma = await office(mesh, "gamma")
