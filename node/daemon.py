@@ -151,38 +151,7 @@ class _Node:
         self.ingest = Ingest(store, self.keyring, self.circles, chainbook, receipts, self.deliveries, clock, events)
         self.peers = Peers(store, config, self.cards, self.circles, self.groups, self.links, clock, events)
         self.own_keys = OwnKeys(identity, config, self.cards, self.keyring, clock)
-        announcements = Announcements(self.circles, self.author)
-        places, gate = Places(), Gate()
-        self.casebook = Casebook(store, clock, events, places, gate)
-        self.contradictions = Contradictions(store, self.circles, self.author, clock)
-        self.sharing = Sharing(
-            store=store,
-            clock=clock,
-            events=events,
-            casebook=self.casebook,
-            circles=self.circles,
-            author=self.author,
-            deliveries=self.deliveries,
-            contradictions=self.contradictions,
-            policy=load_policy(home.policy_path),
-            places=places,
-            gate=gate,
-        )
-        repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, clock)
-        self.maintenance = Maintenance(
-            store,
-            clock,
-            self.circles,
-            admission,
-            receipts,
-            repeating,
-            self.own_keys,
-            announcements,
-            self.peers,
-            self.links,
-            self.ingest,
-            self.door,
-        )
+        self._share_and_keep(events, admission, receipts)
         self.pairing = self.peers.pairing = Pairing(
             door=self.door,
             dialer=self.links.dialer,
@@ -195,6 +164,40 @@ class _Node:
         )
         self.listener = Listener(self.door, on_link=self.links.run_link, on_pairing=self.pairing.serve)
         self._tell_each_other()
+
+    def _share_and_keep(self, events: Events, admission: Admission, receipts: Receipts) -> None:
+        """Cases and what leaves of them; and what is done by the clock."""
+        places, gate = Places(), Gate()
+        self.casebook = Casebook(self.store, self.clock, events, places, gate)
+        self.contradictions = Contradictions(self.store, self.circles, self.author, self.clock)
+        self.sharing = Sharing(
+            store=self.store,
+            clock=self.clock,
+            events=events,
+            casebook=self.casebook,
+            circles=self.circles,
+            author=self.author,
+            deliveries=self.deliveries,
+            contradictions=self.contradictions,
+            policy=load_policy(self.home.policy_path),
+            places=places,
+            gate=gate,
+        )
+        repeating = Repeating(self.circles, self.author, self.sharing, self.deliveries, self.clock)
+        self.maintenance = Maintenance(
+            self.store,
+            self.clock,
+            self.circles,
+            admission,
+            receipts,
+            repeating,
+            self.own_keys,
+            Announcements(self.circles, self.author),
+            self.peers,
+            self.links,
+            self.ingest,
+            self.door,
+        )
 
     def _tell_each_other(self) -> None:
         """What one part says after its commit, to parts that it does not know."""

@@ -61,6 +61,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("first_hash", "second_hash", name="pk_forks"),
     )
     op.create_index("ix_forks_author_ref_id", "forks", ["author", "ref_id"])
+    _add_small_tables()
+
+
+def _add_small_tables() -> None:
+    """Revisions, holdings, and when receipts are due."""
     op.create_table(
         "revisions",
         _bytes("ref_id"),
