@@ -78,9 +78,9 @@ class Alerts(Counted):
 
     async def same_view(self, body_sha256: bytes, circle_id: bytes) -> int:
         """How many alerts in a circle show exactly these bytes; what its author contradicts is not counted."""
-        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256, _alert.state != "forked")
+        where = (_alert.circle_id == circle_id, _alert.view_key == body_sha256)
         found: int = await self._value(select(func.count()).where(*where))
-        return found
+        return found - int(await self._value(select(func.count()).where(schema.FORKED, *where)))
 
     async def mark_forked(self, author: bytes, alert_id: bytes) -> None:
         """The author contradicted itself about this alert."""

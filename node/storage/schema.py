@@ -387,6 +387,8 @@ alerts = Table(
 )
 OWN = alerts.c.own == literal_column("1")
 CURRENT = alerts.c.state == literal_column("'current'")
+FORKED = alerts.c.state == literal_column("'forked'")
+Index("ix_alerts_forked", alerts.c.circle_id, sqlite_where=FORKED, postgresql_where=FORKED)
 Index("ix_alerts_own", alerts.c.position, sqlite_where=OWN, postgresql_where=OWN)
 Index("ix_alerts_expiry", alerts.c.expires_at, sqlite_where=CURRENT, postgresql_where=CURRENT)
 

@@ -49,6 +49,9 @@ QUESTIONS: dict[str, Any] = {
     "expire": lambda tx: tx.alerts.expire(NOW),
     "of": lambda tx: tx.deliveries.of(b"a"),
     "open": lambda tx: tx.deliveries.open(),
+    "standing": lambda tx: tx.gaps.standing(2, 1),
+    "owed": lambda tx: tx.chains.owed(b"c"),
+    "towards": lambda tx: tx.deliveries.towards(b"n", TAGS),
     "unsettled": lambda tx: tx.deliveries.unsettled(b"n"),
 }
 

@@ -34,6 +34,8 @@ def upgrade() -> None:
         made = sa.select(getattr(sa.func, chosen)(objects.c.created_min)).where(objects.c.chain_id == chains.c.chain_id)
         op.execute(sa.update(chains).values({name: sa.func.coalesce(made.scalar_subquery(), 0)}))
     op.add_column("alerts", sa.Column("body_commit", sa.LargeBinary(), nullable=True))
+    forked = sa.text("state = 'forked'")
+    op.create_index("ix_alerts_forked", "alerts", ["circle_id"], sqlite_where=forked, postgresql_where=forked)
     op.create_table(
         "gaps",
         _int("chain_id"),
@@ -59,6 +61,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("first_hash", "second_hash", name="pk_forks"),
     )
     op.create_index("ix_forks_author_ref_id", "forks", ["author", "ref_id"])
+    _add_small_tables()
+
+
+def _add_small_tables() -> None:
+    """Revisions, holdings, and when receipts are due."""
     op.create_table(
         "revisions",
         _bytes("ref_id"),
@@ -90,6 +97,7 @@ def downgrade() -> None:
     """Forget it again."""
     for table in reversed(_TABLES):
         op.drop_table(table)
+    op.drop_index("ix_alerts_forked", "alerts")
     op.drop_column("alerts", "body_commit")
     for name in _ADDED:
         op.drop_column("chains", name)
