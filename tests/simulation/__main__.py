@@ -35,7 +35,7 @@ def run(seed: int, size: str, broken: str | None = None, loud: bool = False) -> 
     begun = time.perf_counter()
     parameters = SIZES[size]
     if broken:
-        parameters = replace(parameters, restores=MUTANTS[broken].restores)
+        parameters = replace(parameters, **dict(MUTANTS[broken].changes))
     with MUTANTS[broken].at_work() if broken else nullcontext():
         world = World(seed, parameters, loud=loud).run()
     seconds = time.perf_counter() - begun

@@ -78,9 +78,10 @@ class Faults:
         self.world.trace.note("room", site.name)
 
     async def _snapshot(self, site: Site) -> None:
-        """Taken now, put back some days later."""
+        """Taken now, put back later, before all is healed."""
         folder = self.world.folder / f"snapshot-{site.name}"
         site.disk.copy_to(folder)
-        await asyncio.sleep(self.rng.uniform(0.02, 3.0) * DAY_SECONDS)
-        if site.listening:
+        days = self.world.parameters.days
+        await asyncio.sleep(self.rng.uniform(0.02, 0.4) * days * DAY_SECONDS)
+        if site.listening and not self.world.healed:
             await site.roll_back(folder)

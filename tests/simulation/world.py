@@ -54,6 +54,7 @@ class World:
         self.faults = self.chance("faults")
         self.folder = Path(tempfile.mkdtemp(prefix="almenara-simulation-", dir=_FAST if _FAST.is_dir() else None))
         self.sites: list[Site] = []
+        self.healed = False
         self.people = People(self)
         self.violations: list[str] = []
         self._beside: set[asyncio.Task[Any]] = set()
@@ -150,6 +151,7 @@ class World:
     async def settle(self) -> None:
         """Everything works again; wait until nothing new comes out of that."""
         self.trace.note("heal")
+        self.healed = True
         self.network.heal()
         for site in self.sites:
             site.disk.heal()
