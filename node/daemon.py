@@ -269,6 +269,7 @@ class _Node:
         async with self.store.write() as tx:
             await self.clock.load(tx)
             await self.clock.keep(tx)
+            self.author.begin_anew()  # dated by the time that is likelier, which was not known before
             await self.circles.load(tx)
             if not self.clock.doubt():
                 await self.own_keys.renew(tx, self.door.certificate)
