@@ -1,4 +1,4 @@
-"""The name under which peers know our log, and a new one when the log has lost its end (SPEC §11, ADR 0020)."""
+"""The name under which peers know our log, and a new one when the log has lost its end (SPEC §11, ADR 0017)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 AFTER_CRITICAL_MS = 15 * MINUTE_MS
 OTHERWISE_MS = 6 * HOUR_MS
 SMALL_CIRCLE = (
-    24  # members whose receipts, 4 KiB each, stay under 100 KiB; larger circles wait in proportion (ADR 0033)
+    24  # members whose receipts, 4 KiB each, stay under 100 KiB; larger circles wait in proportion (ADR 0023)
 )
 NEWEST_RUNS = 4  # of a chain with many holes: older ones were told before, or are as good as lost
 JITTER = 0.5  # of the wait, at its end: members must not all answer in one minute

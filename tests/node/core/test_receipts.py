@@ -186,7 +186,7 @@ def test_the_wait_grows_with_the_circle() -> None:
     ("a_day", "critical_every", "most_kib"), [(24, 8, 100), (8, 8, 100), (100, 4, 100), (1, 1, 400)]
 )
 def test_what_a_node_of_a_circle_of_100_receives_for_an_alert(a_day: int, critical_every: int, most_kib: int) -> None:
-    """Two weeks, 94 members that are no peers of the authors: receipts times 4,096 bytes over alerts (ADR 0033).
+    """Two weeks, 94 members that are no peers of the authors: receipts times 4,096 bytes over alerts (ADR 0023).
 
     The bar of 100 KiB holds from a few alerts a day on; one alert a day costs what 93 receipts cost, and no more.
     """
