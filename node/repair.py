@@ -101,6 +101,7 @@ class _Owed:
 
     lane: int
     hour: int
+    position: int
     envelope_id: bytes
     tag: bytes | None
 
@@ -276,7 +277,7 @@ class SessionRepair:
         self._begun = dict(sent)
 
     async def next_ids(self, limit: int) -> list[bytes]:
-        """The next envelopes to push: the critical lane first, then the newest hours."""
+        """The next envelopes to push: the critical lane first, then the newest hours, each in its order."""
         if self._again or self._lacking:
             await self._look_up()
         proven = self._session.proven
@@ -296,10 +297,12 @@ class SessionRepair:
         for row in await self._places([*again, *(lacking - again)]):
             place = (row.lane, row.position)
             if row.envelope_id in again and row.position <= self._begun[row.lane]:
-                owed[row.envelope_id] = _Owed(row.lane, row.created_hour, row.envelope_id, None)
+                owed[row.envelope_id] = _Owed(row.lane, row.created_hour, row.position, row.envelope_id, None)
             elif row.envelope_id in lacking and row.position <= sent.get(row.lane, 0) and place not in in_flight:
-                owed.setdefault(row.envelope_id, _Owed(row.lane, row.created_hour, row.envelope_id, row.tag))
-        self._owed = deque(sorted(owed.values(), key=lambda each: (each.lane, -each.hour)))
+                owed.setdefault(
+                    row.envelope_id, _Owed(row.lane, row.created_hour, row.position, row.envelope_id, row.tag)
+                )
+        self._owed = deque(sorted(owed.values(), key=lambda each: (each.lane, -each.hour, each.position)))
 
     async def _places(self, ids: Sequence[bytes]) -> list[PlaceRow]:
         found: list[PlaceRow] = []

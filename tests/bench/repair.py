@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from almenara.node.service import Service
+    from almenara.protocol.session import Acked, Outcome
 
 HELD = 100_000  # ids that both sides hold, over 30 days in weekly scopes
 HOURS = 720
@@ -165,10 +166,14 @@ async def _handed_over(service: Service) -> float:
             await asyncio.sleep(LOOK_S)
         begun = time.perf_counter()
         (exchange,) = links
-        repair = exchange.repair
-        assert repair is not None
-        while not repair.backlog:  # noqa: ASYNC110 - the comparison
-            await asyncio.sleep(LOOK_S)
-        while repair.backlog or exchange._in_flight:  # noqa: ASYNC110 - the last answer
+        answered, outflow = [0], exchange._outflow
+        take = outflow.acked
+
+        def count(event: Acked) -> list[tuple[bytes, Outcome]]:
+            answered[0] += len(event.outcomes)
+            return take(event)
+
+        outflow.acked = count  # type: ignore[method-assign]
+        while answered[0] < MISSED:  # noqa: ASYNC110 - an answer wakes nobody here
             await asyncio.sleep(LOOK_S)
         return time.perf_counter() - begun
