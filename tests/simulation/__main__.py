@@ -5,41 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.parameters import EVENTFUL, SMALL, TINY, WHOLE
-from tests.simulation.world import World
+from tests.simulation.runs import SIZES, Told, run
 
-SIZES = {"eventful": EVENTFUL, "tiny": TINY, "small": SMALL, "whole": WHOLE}
 HASH_SEED = "0"  # Python's own chance: the order in which sets are walked
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What came out of one seed."""
-
-    seed: int
-    digest: str
-    violations: list[str]
-    counts: dict[str, int]
-    seconds: float
-    tail: str
-
-
-def run(seed: int, size: str, broken: str | None = None, loud: bool = False) -> Told:
-    """One seed, whole, with nodes as they are or broken on purpose."""
-    begun = time.perf_counter()
-    parameters = SIZES[size]
-    if broken:
-        parameters = replace(parameters, **dict(MUTANTS[broken].changes))
-    with MUTANTS[broken].at_work() if broken else nullcontext():
-        world = World(seed, parameters, loud=loud).run()
-    seconds = time.perf_counter() - begun
-    return Told(seed, world.trace.digest, world.violations, dict(world.trace.counts), seconds, world.trace.tail)
 
 
 def main() -> int:
