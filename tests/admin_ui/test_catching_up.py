@@ -43,7 +43,7 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("behind")
-@pytest.mark.parametrize("path", ["/", f"/network/peers/{PEER.node_id}"])
+@pytest.mark.parametrize("path", ["/", f"/network/peers/{PEER.node_id}"], ids=["today", "peer"])
 async def test_the_bar_has_its_numbers_and_words(panel: Panel, path: str) -> None:
     visitor = await panel.person("admin")
     status, text, _ = await visitor.get(path)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from almenara.node.service import LOCAL
 from almenara.protocol.session import Outcome
-from tests.simulation.parameters import HAS_REPAIR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -67,11 +66,11 @@ def delivered(world: World) -> Iterator[str]:
 def _reached(world: World, alert: Sent) -> set[bytes]:
     """Everybody whom the alert had to reach: a way of verified pairs leads there, among those it was for.
 
-    Left out is who ever went out of the circle, and an author who did; what an author sealed under a key so old that
-    PROTOCOL §5.6 has it refused; and all that restores may cost while nodes cannot compare what they hold.
+    Left out is who ever went out of the circle, and an author who did; and what an author sealed under a key so old that
+    PROTOCOL §5.6 has it refused.
     """
     out = {node for circle, node in world.ledger.removed if circle == alert.circle}
-    if alert.author in out or _late(world, alert) or (world.ledger.restored and not HAS_REPAIR):
+    if alert.author in out or _late(world, alert):
         return set()
     members = (alert.audience | {alert.author}) - out
     reached, todo = set[bytes](), [alert.author]
@@ -198,7 +197,7 @@ def queues_drain(world: World) -> Iterator[str]:
         yield "frames are still on their way"
     for site in world.sites:
         for exchange in site.node.links:
-            if exchange._in_flight:
+            if exchange._outflow._in_flight:
                 yield f"{site.name} waits for answers of {world.site(exchange.peer).name}"
         yield from _waiting(world, site)
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-HAS_REPAIR = False
-"""Whether nodes compare what they hold (ROOTS and RANGE). Without it, what went past a cursor that came back older than
-it was, as after a restore, may never be offered again; with it, switch this on, and restores are part of every run."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameters:
@@ -24,7 +20,7 @@ class Parameters:
     breaks: int = 40  # connections that die
     crashes: int = 24
     full_disks: int = 4
-    restores: int = 4 if HAS_REPAIR else 0
+    restores: int = 4
     removals: int = 4
     leaves: int = 2
     invitations: int = 30
@@ -42,7 +38,7 @@ SMALL = Parameters(
     breaks=10,
     crashes=8,
     full_disks=2,
-    restores=1 if HAS_REPAIR else 0,
+    restores=1,
     removals=2,
     leaves=1,
     invitations=12,
@@ -57,7 +53,7 @@ TINY = Parameters(
     breaks=6,
     crashes=6,
     full_disks=1,
-    restores=1 if HAS_REPAIR else 0,
+    restores=1,
     removals=1,
     leaves=1,
     invitations=8,
