@@ -81,6 +81,7 @@ class Receiver:
         await asyncio.wait([work[0], blaster._reader], return_when=asyncio.FIRST_COMPLETED)
         for task in work:
             task.cancel()
+        blaster.link.cut()
         await blaster.link.close()
         await asyncio.gather(*work, blaster._reader, return_exceptions=True)
         for position, outcome in blaster.outcomes.items():
