@@ -66,8 +66,8 @@ def delivered(world: World) -> Iterator[str]:
 def _reached(world: World, alert: Sent) -> set[bytes]:
     """Everybody whom the alert had to reach: a way of verified pairs leads there, among those it was for.
 
-    Left out is who ever went out of the circle, and an author who did; and what an author sealed under a key so old that
-    PROTOCOL §5.6 has it refused.
+    Left out is who ever went out of the circle, and an author who did; and what an author sealed under a key so old
+    that PROTOCOL §5.6 has it refused.
     """
     out = {node for circle, node in world.ledger.removed if circle == alert.circle}
     if alert.author in out or _late(world, alert):
