@@ -104,7 +104,12 @@ class Links:
         else:
             self._callers.add(peer)
         if endpoints or peer in self._hints:
-            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+            self._start(peer, endpoints)
+
+    def _start(self, peer: bytes, endpoints: tuple[str, ...]) -> None:
+        """Dial for ever; a node that has silently ceased to would get no warning any more."""
+        task = self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, endpoints))
+        task.add_done_callback(_say_if_died)
 
     def hint(self, peer: bytes, endpoint: str) -> None:
         """A verified peer may be at this address of the local network for the next hour: dial it there too, soon."""
@@ -114,7 +119,7 @@ class Links:
             known.setdefault(endpoint, now + HINT_SECONDS)
         self._hints[peer] = known
         if peer not in self._tasks:
-            self._tasks[peer] = asyncio.create_task(self._stay_connected(peer, ()))
+            self._start(peer, ())
         elif peer in self._backoffs and peer not in self._live:
             self._backoffs[peer].reset()
             self._ended[peer].set()
@@ -246,3 +251,8 @@ class Links:
                 with contextlib.suppress(TransportError):
                     await self.run_link(link)
                 return
+
+
+def _say_if_died(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("task-died", error=type(error).__name__)

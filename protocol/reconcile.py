@@ -9,6 +9,7 @@ Both sides work on frozen sets, and on one frame at a time, so a peer can make n
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,7 @@ MAX_STEP_BYTES: Final = MAX_STEP_FRAMES * 3_072  # of ranges that we put into a 
 TOP_PARTS: Final = 8  # ranges in the first step, dealt over all sets: that they differ is known, not where
 PARTS: Final = 8  # of a range that differs: fewer take more steps, more take more bytes (tests/bench/repair.py)
 LEAF: Final = 8  # ids that are listed rather than split; sixteen take half as many bytes again
+MAX_ASKED: Final = 16  # ROOTS without an answer that are remembered; equal roots get none
 LAST_SPLIT: Final = MAX_STEPS - 3  # the last step that may split, since a list and its answer follow
 
 
@@ -236,13 +238,13 @@ class Repair:
 
     def __init__(self, *, starts: bool, key: bytes) -> None:
         self.starts, self._key = starts, key
-        self._asked: set[int] = set()  # hours of the ROOTS we said since the last run
+        self._asked: deque[int] = deque(maxlen=MAX_ASKED)  # hours of the ROOTS we said since the one of the last run
         self.run: Run | None = None
 
     def roots(self, sets: Sets, hour: int) -> Roots:
         """Our ROOTS: the wish for a repair, at our clock's hour."""
         if not self.starts:
-            self._asked.add(hour)
+            self._asked.append(hour)
         return Roots(hour=hour, root=root(sets, hour, self._key))
 
     def differs(self, roots: Roots, sets: Sets) -> bool:
@@ -271,7 +273,9 @@ class Repair:
         if self.run is None:
             if self.starts or message.hour not in self._asked:
                 raise RemoteError(Defect.WRONG_ORDER, "RANGE", "a run that was asked for")
-            self._asked.clear()
+            # What we said after that one may have crossed the beginning of this run, and is answered after it.
+            while self._asked.popleft() != message.hour:
+                pass
             self.run = Run(freeze(message.hour), message.hour, self._key)
         return self.run.take(message)
 

@@ -326,6 +326,23 @@ def test_a_frame_of_wrong_sets_is_neither_written_nor_read(defect: Defect, sets:
     refused(defect, parse_message, msgpack.packb([10, *frame(*sets).slots()]))
 
 
+def test_a_roots_that_crosses_the_beginning_of_a_run_is_answered_after_it() -> None:
+    """The side that does not start says ROOTS twice; the starter hears the second when it has begun already."""
+    sets = frozen(many(3))
+    starter, peer = Repair(starts=True, key=KEY), Repair(starts=False, key=KEY)
+    for hour in (HOUR, HOUR, HOUR + 1):
+        peer.roots(sets, hour)
+    for hour in (HOUR, HOUR, HOUR + 1):
+        frames = starter.start(sets, hour)
+        while frames:
+            frames = [reply for frame in frames for reply in peer.take(frame, lambda _: sets)]
+            frames = [reply for frame in frames for reply in starter.take(frame, lambda _: sets)]
+        assert starter.finish() is not None
+        assert peer.finish() is not None
+    again = starter.start(sets, HOUR + 1)
+    refused(Defect.WRONG_ORDER, peer.take, again[0], lambda _: sets)
+
+
 def test_a_list_asked_for_again_gives_each_id_once() -> None:
     """A peer that says in every step that it has nothing does not make the list of pushes longer."""
     everything = frame(told(b"\xbf\x00"))

@@ -28,7 +28,7 @@ async def check(world: World) -> list[str]:
         found += _named(promise, world)
     for promise in (removed_reads_nothing_after, stewards_converge, queues_drain):
         found += _named(promise, world)
-    for promise in (restores_are_no_forks, no_fault_of_ours):
+    for promise in (restores_are_no_forks, no_fault_of_ours, something_happened):
         found += _named(promise, world)
     return found + [f"stored-is-true: {breach}" async for breach in stored_is_true(world)]
 
@@ -227,3 +227,9 @@ def restores_are_no_forks(world: World) -> Iterator[str]:
 def no_fault_of_ours(world: World) -> Iterator[str]:
     """No node logged a fault of its own program."""
     yield from sorted(set(world.ledger.faults))
+
+
+def something_happened(world: World) -> Iterator[str]:
+    """A run in which no alert arrived anywhere has shown nothing."""
+    if not any(_inbox(world, site.id.raw) for site in world.sites):
+        yield "no alert came to anybody"

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
+from almenara.node.transport.dialer import DIRECT
 from almenara.node.transport.errors import CloseReason, DialFault, LinkClosed, NotPinned, Unreachable
 from almenara.node.transport.link import SEND_SECONDS
 
@@ -280,6 +281,8 @@ class End:
 
 class SimulatedDialer:
     """In place of `transport.dialer.Dialer`."""
+
+    pace = DIRECT
 
     def __init__(self, network: Network, site: Site) -> None:
         self._network, self._site = network, site

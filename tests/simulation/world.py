@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from tests.simulation.parameters import Parameters
 
 FAULTS_OF_OURS = frozenset({"batch-failed", "task-died", "session-failed", "internal", "session-refused"})
-OF_THE_DISK = frozenset({"OperationalError", "PendingRollbackError"})  # what our own faults look like to a node
+# What our own faults look like to a node.
+OF_THE_DISK = frozenset({"OperationalError", "PendingRollbackError", "ProgrammingError"})
 QUIET_SECONDS = 600.0
 MOST_QUIETS = 12  # a run that has not come to rest by then never does
 _FAST = Path("/dev/shm")  # the folder made in it is private

@@ -171,6 +171,7 @@ async def test_every_frame_waits_while_the_line_is_full(pair: tuple[Tower, Tower
     await asyncio.gather(sending, return_exceptions=True)
     at_a.cut()
     link.cut()
+    await link.close()  # frees what aiohttp holds of it
 
 
 async def test_a_peer_that_reads_nothing_stalls_only_its_own_sender(
