@@ -6,6 +6,7 @@ unique by (author, circle, incarnation, seq), and acknowledgements leave after t
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
@@ -55,6 +56,7 @@ QUEUE_BYTES = 4 * 1024 * 1024  # of one peer's envelopes waiting; credit keeps i
 WATCHED = 1024  # held envelopes whose senders are told when they open; the others learn it at the next connection
 HELD_POOL_BYTES = 16 * 1024 * 1024  # unknown key ids wait here, per scope (PROTOCOL §6)
 TAG = slice(4, 20)  # of an envelope's outer bytes
+CLOCK_SECONDS = 1.0  # scopes last weeks and quotas a day
 EARLY_HOURS = 1  # clocks differ; further ahead than this, an envelope waits
 
 BUSY = "busy"  # of an outcome only: nothing is kept
@@ -130,7 +132,8 @@ class Ingest:
         self._clock, self._events = clock, events
         self.wants = Wants(store)
         self.carriage: Pool | None = None
-        self._quotas = Quotas(clock)
+        self._quotas = Quotas(self._about_now)
+        self._now, self._now_at = 0, float("-inf")
         self._over_quota: set[bytes] = set()
         self._queue: FairQueue[bytes, Arrival] = FairQueue(LANES)
         self._waiting: dict[bytes, list[tuple[Answered, int, int]]] = {}  # whom to tell when a held envelope opens
@@ -138,7 +141,7 @@ class Ingest:
     async def submit(self, arrival: Arrival) -> None:
         """Queue one envelope, unless its peer has delivered enough; waits while too much of the same peer waits."""
         peer, tag = arrival.exchange.peer, arrival.envelope[TAG]
-        ours = tag in self._keyring.scopes(minute_of(self._clock()) // 60)
+        ours = tag in self._keyring.scopes(minute_of(self._about_now()) // 60)
         ours = ours or (self.carriage is not None and self._keyring.carries(tag))
         # What is under no scope of ours shares one quota, or whoever makes tags up would have one for each. A file that
         # a person read in has none: only sessions have the epoch of a log.
@@ -153,6 +156,13 @@ class Ingest:
         self._over_quota.discard(peer.raw)
         self.wants.coming(arrival.envelope_id)
         await self._queue.put(arrival.lane, peer.raw, arrival, cost(arrival.envelope), QUEUE_BYTES)
+
+    def _about_now(self) -> int:
+        """Ms since 1970, a second old at most: it is asked for every envelope, and doubting the clock takes time."""
+        at = asyncio.get_running_loop().time()
+        if at - self._now_at >= CLOCK_SECONDS:
+            self._now, self._now_at = self._clock(), at
+        return self._now
 
     async def run(self) -> None:
         """For ever: take what has come, of every peer in turn, write it, answer."""
