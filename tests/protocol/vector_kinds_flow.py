@@ -33,7 +33,7 @@ def say(session: Session, message: Message) -> bytes:
             outcomes = [(position, Outcome(outcome)) for position, outcome in message.outcomes]
             return session.ack(message.lane, message.cursor, outcomes)
         case _:
-            raise NotImplementedError(message)
+            raise AssertionError(message)
 
 
 def read_flow(given: Given) -> Found:

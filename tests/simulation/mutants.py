@@ -59,12 +59,12 @@ def _offer_everything(self: Session) -> frozenset[bytes]:
     return frozenset(scope.tag for scope in self._scopes)
 
 
-def _one_incarnation(make: Callable[..., None]) -> Callable[..., None]:
-    def init(self: Author, own: Any, *rest: Any) -> None:
-        make(self, own, *rest)
-        self._incarnation = own.raw[:16]
+def _one_incarnation(begin: Callable[[Author], None]) -> Callable[[Author], None]:
+    def begin_again(self: Author) -> None:
+        begin(self)
+        self._incarnation = self._own.raw[:16]
 
-    return init
+    return begin_again
 
 
 def _not_opened_yet(*_: Any) -> list[bytes]:
@@ -81,12 +81,12 @@ MUTANTS = {
         frozenset({"offered-to-members-only"}), ((Session, "proven", property(_offer_everything)),)
     ),
     "seals-for-the-removed": Mutant(
-        frozenset({"removed-reads-nothing-after"}),
+        frozenset({"removed-reads-nothing-after", "offered-to-members-only"}),
         ((CircleHistory, "sendable", _oldest), (CircleHistory, "hold_reasons", _not_opened_yet)),
     ),
     "keeps-its-incarnation": Mutant(
-        frozenset({"restores-are-no-forks"}),
-        ((Author, "__init__", _one_incarnation(Author.__init__)),),
+        frozenset({"restores-are-no-forks", "delivered"}),  # of two in one place, one is not shown
+        ((Author, "begin_anew", _one_incarnation(Author.begin_anew)),),
         (*STAYING, ("restores", 6)),
     ),
 }
