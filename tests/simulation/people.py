@@ -23,7 +23,7 @@ DAY_SECONDS = 86_400.0
 FIRST_HOURS = 2.0  # before the faults and the alerts begin, circles form
 SUBSCRIBERS = 0.2  # of those invited and not made stewards
 # What an action may come to when its node is refused, full, or loses power in the middle of it.
-Failed = (Problem, SQLAlchemyError, OSError, asyncio.CancelledError, AttributeError)
+Failed = (Problem, SQLAlchemyError, OSError, asyncio.CancelledError)
 
 
 class People:

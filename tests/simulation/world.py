@@ -65,10 +65,15 @@ class World:
         return random.Random("/".join([str(self.seed), *use]))
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Something that goes on by itself; a fault in it is one of the simulation's own and ends the run."""
+        """Something that goes on by itself; a fault in it is one of the simulation's own, and a breach."""
         task = self.loop.create_task(work)
         self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._beside.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.violations.append(f"no-fault-of-ours: {type(error).__name__} in the simulation itself: {error}")
 
     def site(self, node: NodeId | bytes) -> Site:
         """The site of a node."""
